@@ -1,0 +1,247 @@
+// What was read out of the cores of one incident, as values: processes, modules, threads with their
+// waits and holds, stacks, resources, and the evidence each claim rests on. The stages that touch
+// memory fill it; nothing after them reads a core. Members carry the names and meanings of the
+// report contract (share/coldcase/coldcase-report-1.schema.json); an unset optional, an empty
+// string or an unknown id is "unknown or not applicable", never zero.
+#pragma once
+
+#include <coldcase/address.hpp>
+#include <coldcase/id.hpp>
+#include <coldcase/words.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace coldcase {
+
+struct InputFact {
+  InputKind kind = InputKind::unknown;
+  std::string path;
+  ProcessId process;
+  std::string writer;       // kernel, gcore, other
+  std::string compression;  // none, zstd
+  std::string identity;     // "sha256:..." over ELF header, program headers and notes
+  std::optional<std::uint64_t> file_bytes;
+  std::optional<std::uint64_t> declared_bytes;
+  std::optional<std::uint64_t> present_bytes;
+  std::optional<bool> truncated;
+  std::string taken_at;      // RFC 3339, UTC
+  std::string taken_source;  // mtime, ...
+  std::string problem_code;
+  std::string problem_text;
+};
+
+struct GcFact {
+  bool running = false;
+  std::optional<std::int64_t> generation;
+  ThreadId thread;
+};
+
+struct InterpreterFact {
+  ResourceId gil;
+  std::optional<bool> finalizing;
+  std::optional<GcFact> gc;
+};
+
+struct RuntimeFact {
+  std::string kind;  // cpython, cuda, glibc
+  std::string version;
+  std::optional<bool> free_threaded;
+  ModuleId module;
+  std::string details;
+  std::vector<InterpreterFact> interpreters;
+};
+
+struct SignalFact {
+  std::int64_t number = 0;
+  std::string name;
+  std::int64_t code = 0;
+  std::string code_name;
+  std::optional<Addr> address;
+  std::optional<std::int64_t> sender_pid;
+  std::optional<bool> from_outside;
+};
+
+struct ProcessFact {
+  bool captured = true;
+  Fate fate = Fate::unknown;
+  std::optional<std::int64_t> pid;
+  ProcessId parent;
+  std::string label;
+  ModuleId executable;
+  std::string arch;
+  DumpReason dump_reason = DumpReason::unknown;
+  std::optional<SignalFact> signal;
+  std::vector<RuntimeFact> runtimes;
+};
+
+struct Wait {
+  WaitKind kind = WaitKind::unknown;
+  std::optional<Mode> mode;
+  std::vector<Ref> on;  // any one would end it
+  ResourceId at;        // what it blocks in physically
+  std::optional<std::int64_t> syscall_number;
+  std::string syscall_name;
+  std::optional<Ends> ends;
+  std::optional<std::uint32_t> frame;  // index into the stack's frames
+  Confidence confidence = Confidence::hypothesis;
+  std::vector<EvidenceId> evidence;
+};
+
+struct Hold {
+  ResourceId resource;
+  std::optional<Mode> mode;
+  std::optional<std::int64_t> count;
+  std::optional<std::uint32_t> frame;
+  Confidence confidence = Confidence::hypothesis;
+  Basis basis = Basis::inference;
+  std::vector<EvidenceId> evidence;
+};
+
+struct PythonThread {
+  InterpreterId interpreter;
+  std::string ident;  // hex
+  std::string name;
+  std::optional<bool> daemon;
+  std::optional<GilState> gil_state;
+  std::optional<bool> attached;
+  std::optional<bool> in_gc;
+};
+
+// The runtime's function a thread is in, e.g. cuOccupancyMaxPotentialBlockSize.
+struct Api {
+  std::string name;
+  RuntimeId runtime;
+  std::string how;
+  Confidence confidence = Confidence::hypothesis;
+};
+
+struct ThreadFact {
+  ProcessId process;
+  bool captured = true;
+  std::optional<std::int64_t> tid;
+  std::string name;
+  std::optional<NameFrom> name_from;
+  std::string entry;
+  ThreadState state = ThreadState::unknown;
+  std::optional<Tag> tag;
+  std::vector<FindingId> findings;
+  std::optional<Wait> wait;
+  std::vector<Hold> holds;
+  std::vector<PythonThread> python;
+  StackId stack;
+  std::optional<std::uint32_t> site;  // innermost frame of the user's own code
+  std::optional<Api> api;
+  std::optional<std::uint64_t> cpu_ms;
+};
+
+// One frame as people see it. Stacks refer to a table of distinct ones: 500 threads in one place
+// cost one label per frame, not 500.
+struct Frame {
+  FrameKind kind = FrameKind::native;
+  std::string function;
+  std::string symbol;
+  ModuleId module;
+  std::optional<Addr> module_offset;
+  std::optional<Addr> pc;
+  std::optional<std::uint64_t> symbol_offset;
+  std::string file;
+  std::optional<std::uint32_t> line;
+  std::optional<std::uint32_t> column;
+  std::optional<bool> in_app;
+  Trust trust = Trust::cfi;
+  std::optional<std::uint64_t> times;  // kind repeat: so many rounds ...
+  std::optional<std::uint64_t> of;     // ... of so many frames above it
+};
+
+struct Stack {
+  std::vector<std::uint32_t> frames;  // indices into Facts::frames, innermost first
+  std::uint64_t depth = 0;            // frames in the process
+  Merge merge = Merge::none;
+  std::string stop_code;  // outermost unreadable did_not_advance no_unwind_info limit
+  std::string stop_text;
+  std::optional<Addr> stop_address;
+};
+
+struct MemoryWord {
+  std::string name;  // in a resource's state; empty in evidence
+  Addr address;      // in evidence
+  std::uint64_t value = 0;
+  std::string means;  // in a resource's state
+};
+
+struct Owner {
+  Ref by;
+  std::optional<Mode> mode;
+  Confidence confidence = Confidence::hypothesis;
+  Basis basis = Basis::inference;
+  std::vector<EvidenceId> evidence;
+};
+
+struct Place {
+  ProcessId process;
+  Addr address;
+};
+
+struct ResourceFact {
+  WaitKind kind = WaitKind::unknown;
+  std::string implementation;
+  std::string label;
+  std::vector<std::string> aliases;
+  ResourceId part_of;
+  std::vector<Place> at;
+  LockState state = LockState::unknown;
+  std::vector<MemoryWord> words;
+  std::optional<std::uint64_t> state_waiters;
+  std::vector<Owner> owners;
+  std::string owner_unknown_code;
+  std::string owner_unknown_text;
+  std::vector<Ref> waiters;
+};
+
+struct Evidence {
+  std::string claim;
+  Basis basis = Basis::inference;
+  ThreadId thread;
+  ProcessId process;
+  std::optional<std::uint32_t> frame;
+  ResourceId resource;
+  std::optional<Addr> address;
+  std::vector<MemoryWord> words;
+  std::string source;  // struct, field and version it was read by
+};
+
+struct ModuleFact {
+  std::string name;
+  std::string path;
+  std::string build_id;
+  std::vector<Place> mapped;
+  Found found = Found::missing;
+  std::string file;
+  SymbolLevel symbols = SymbolLevel::none;
+  std::string fetch;
+};
+
+struct Note {
+  std::string code;
+  Severity severity = Severity::info;
+  std::string text;
+  std::string advice;
+  std::string command;
+  std::vector<Ref> about;
+};
+
+struct Facts {
+  std::vector<InputFact> inputs;
+  std::vector<ProcessFact> processes;
+  std::vector<ThreadFact> threads;
+  std::vector<Frame> frames;
+  std::vector<Stack> stacks;
+  std::vector<ResourceFact> resources;
+  std::vector<Evidence> evidence;
+  std::vector<ModuleFact> modules;
+  std::vector<Note> notes;
+};
+
+}  // namespace coldcase

@@ -1,0 +1,135 @@
+#include "bytes/spool.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "bytes/messages.hpp"
+
+namespace coldcase {
+namespace {
+
+constexpr std::size_t page = 4096;
+
+bool all_zero(Bytes bytes) {
+  return bytes[0] == std::byte{0} &&
+         std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
+}
+
+FileHandle open_temporary() {
+  const char* wanted = std::getenv("TMPDIR");
+  for (const char* folder : {wanted, "/var/tmp", "/tmp"}) {
+    if (folder == nullptr || *folder == '\0') continue;
+    FileHandle file{::open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)};
+    if (file.valid()) return file;
+    std::string name = std::string(folder) + "/coldcase.XXXXXX";
+    FileHandle named{::mkostemp(name.data(), O_CLOEXEC)};
+    if (!named.valid()) continue;
+    ::unlink(name.c_str());
+    return named;
+  }
+  throw messages::cannot_spool(errno);
+}
+
+void write_at(int fd, Bytes bytes, std::uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t done = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (done < 0 && errno == EINTR) continue;
+    if (done <= 0) throw messages::cannot_spool(done < 0 ? errno : EIO);
+    bytes = bytes.subspan(static_cast<std::size_t>(done));
+    offset += static_cast<std::uint64_t>(done);
+  }
+}
+
+// Fills `buffer` once from `fd`; 0 at the end.
+std::size_t read_some(int fd, std::vector<std::byte>& buffer, const std::string& path) {
+  for (;;) {
+    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) throw messages::cannot_open(path, errno);
+  }
+}
+
+struct FreeDecoder {
+  void operator()(ZSTD_DCtx* decoder) const { ZSTD_freeDCtx(decoder); }
+};
+
+// The decoder with its output buffer; feeds the spool.
+class ZstdStream {
+ public:
+  ZstdStream()
+      : decoder_(ZSTD_createDCtx()), out_(std::max<std::size_t>(ZSTD_DStreamOutSize(), page * 64)) {
+    if (!decoder_) throw Error(Trouble::internal, "out of memory");
+  }
+  // Empty, or why decoding cannot go on.
+  std::string feed(Bytes in, Spool& spool) {
+    ZSTD_inBuffer input{in.data(), in.size(), 0};
+    bool full = false;
+    while (input.pos < input.size || full) {
+      ZSTD_outBuffer output{out_.data(), out_.size(), 0};
+      left_ = ZSTD_decompressStream(decoder_.get(), &output, &input);
+      if (ZSTD_isError(left_) != 0) return ZSTD_getErrorName(left_);
+      spool.append(Bytes{out_.data(), output.pos});
+      full = output.pos == output.size;
+    }
+    return {};
+  }
+  bool inside_frame() const { return left_ != 0; }
+
+ private:
+  std::unique_ptr<ZSTD_DCtx, FreeDecoder> decoder_;
+  std::vector<std::byte> out_;
+  std::size_t left_ = 0;
+};
+
+}  // namespace
+
+Spool::Spool() : file_(open_temporary()) {}
+
+void Spool::append(Bytes bytes) {
+  // Whole zero pages, aligned in the file, stay holes; what is between is written in one piece.
+  while (!bytes.empty()) {
+    const std::size_t to_boundary = page - size_ % page;
+    std::size_t length = std::min(to_boundary, bytes.size());
+    const bool hole = length == page && all_zero(bytes.first(page));
+    while (!hole && bytes.size() - length >= page && !all_zero(bytes.subspan(length, page)))
+      length += page;
+    if (!hole) write_at(file_.get(), bytes.first(length), size_);
+    size_ += length;
+    bytes = bytes.subspan(length);
+  }
+}
+
+Mapping Spool::map() {
+  if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) throw messages::cannot_spool(errno);
+  return {file_.get(), size_};
+}
+
+void copy_plain(Bytes head, int fd, const std::string& path, Spool& spool) {
+  spool.append(head);
+  std::vector<std::byte> buffer(1 << 18);
+  while (const std::size_t got = read_some(fd, buffer, path))
+    spool.append(Bytes{buffer.data(), got});
+}
+
+std::string decompress_zstd(Bytes head, int fd, const std::string& path, Spool& spool) {
+  ZstdStream stream;
+  std::string problem = stream.feed(head, spool);
+  std::vector<std::byte> buffer(ZSTD_DStreamInSize());
+  while (problem.empty()) {
+    const std::size_t got = read_some(fd, buffer, path);
+    if (got == 0) break;
+    problem = stream.feed(Bytes{buffer.data(), got}, spool);
+  }
+  if (problem.empty() && stream.inside_frame()) problem = "the compressed file ends early";
+  return problem;
+}
+
+}  // namespace coldcase
