@@ -25,6 +25,14 @@ add_library(coldcase_dw INTERFACE)
 target_include_directories(coldcase_dw INTERFACE ${LIBDW_INCLUDE})
 target_link_libraries(coldcase_dw INTERFACE ${LIBDW_ARCHIVE} ${LIBELF_ARCHIVE} ${LZMA_ARCHIVE} ${BZ2_ARCHIVE} ${Z_ARCHIVE})
 
+# libmd: SHA-256, the identity of an input.
+find_path(MD_INCLUDE sha256.h)
+find_library(MD_ARCHIVE NAMES libmd.a)
+coldcase_need(MD_INCLUDE libmd-dev)
+coldcase_need(MD_ARCHIVE libmd-dev)
+target_include_directories(coldcase_dw INTERFACE ${MD_INCLUDE})
+target_link_libraries(coldcase_dw INTERFACE ${MD_ARCHIVE})
+
 # zstd: compressed cores.
 find_path(ZSTD_INCLUDE zstd.h)
 find_library(ZSTD_ARCHIVE NAMES libzstd.a)

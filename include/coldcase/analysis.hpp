@@ -43,19 +43,6 @@ struct Advice {
   std::string url;
 };
 
-struct CrashFact {
-  ThreadId thread;
-  std::optional<Access> access;
-  std::optional<Addr> address;
-  std::string address_is;
-  std::map<std::string, Addr> registers;
-  std::string null_register;
-  std::string exception_type;
-  std::string exception_what;
-  std::string exception_runtime;
-  std::string message;
-};
-
 struct Signature {
   std::string version;  // "cc1"
   std::string text;

@@ -9,6 +9,7 @@
 #include <coldcase/id.hpp>
 #include <coldcase/words.hpp>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -232,6 +233,20 @@ struct Note {
   std::vector<Ref> about;
 };
 
+// How a process died: what the signal, the registers and the abort message say.
+struct CrashFact {
+  ThreadId thread;
+  std::optional<Access> access;
+  std::optional<Addr> address;
+  std::string address_is;
+  std::map<std::string, Addr> registers;
+  std::string null_register;
+  std::string exception_type;
+  std::string exception_what;
+  std::string exception_runtime;
+  std::string message;
+};
+
 struct Facts {
   std::vector<InputFact> inputs;
   std::vector<ProcessFact> processes;
@@ -242,6 +257,7 @@ struct Facts {
   std::vector<Evidence> evidence;
   std::vector<ModuleFact> modules;
   std::vector<Note> notes;
+  std::vector<CrashFact> crashes;  // not written by itself: a finding takes it
 };
 
 }  // namespace coldcase

@@ -36,7 +36,7 @@ std::size_t utf8_length(std::string_view text, std::uint32_t& point) {
 bool harmful(std::uint32_t point) {
   return point < 0x20 || (point >= 0x7f && point < 0xa0) || (point >= 0x202a && point <= 0x202e) ||
          (point >= 0x2066 && point <= 0x2069) || (point >= 0x200b && point <= 0x200f) ||
-         point == 0x2028 || point == 0x2029 || point == 0xfeff;
+         point == 0x2028 || point == 0x2029 || point == 0x061c || point == 0xfeff;
 }
 
 }  // namespace

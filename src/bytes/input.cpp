@@ -61,9 +61,10 @@ Input open_stream(int fd, Input input) {
 
 }  // namespace
 
-Mapping::Mapping(int fd, std::uint64_t size) : size_(size) {
+Mapping::Mapping(int fd, std::uint64_t size, Access access) : size_(size) {
   if (size == 0) return;
-  void* at = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+  const int protection = access == Access::copy_on_write ? PROT_READ | PROT_WRITE : PROT_READ;
+  void* at = ::mmap(nullptr, size, protection, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
   if (at == MAP_FAILED) throw messages::cannot_map("input", errno);
   data_ = static_cast<const std::byte*>(at);
 }
@@ -85,7 +86,8 @@ Input open_input(const std::string& path) {
     input.path = "(standard input)";
     return open_stream(STDIN_FILENO, std::move(input));
   }
-  const FileHandle file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  // O_NONBLOCK: opening a FIFO would wait for its writer; a regular file does not notice.
+  const FileHandle file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (!file.valid()) throw messages::cannot_open(path, errno);
   struct stat about {};
   if (::fstat(file.get(), &about) != 0) throw messages::cannot_open(path, errno);

@@ -17,7 +17,9 @@ enum class Compression : std::uint8_t { none, zstd };
 class Mapping {
  public:
   Mapping() = default;
-  Mapping(int fd, std::uint64_t size);  // maps the whole file; throws Error when that fails
+  enum class Access : std::uint8_t { read_only, copy_on_write };
+  // Maps the whole file; throws Error when that fails.
+  Mapping(int fd, std::uint64_t size, Access access = Access::read_only);
   Mapping(Mapping&& other) noexcept { *this = static_cast<Mapping&&>(other); }
   Mapping& operator=(Mapping&& other) noexcept;
   Mapping(const Mapping&) = delete;

@@ -1,7 +1,37 @@
-#include <coldcase/analyze.hpp>
-#include <cstdio>
+// The program: arguments in, one command, an exit code out.
+#include <unistd.h>
 
-int main() {
-  std::printf("coldcase %s\n", std::string(coldcase::library_version()).c_str());
-  return 0;
+#include <csignal>
+#include <cstring>
+#include <iostream>
+
+#include "cli/commands.hpp"
+
+namespace {
+
+// An input that shrinks while it is mapped faults on access (SIGBUS). A message and exit code 74,
+// not a crash; only what may be called in a signal handler.
+void on_bus_error(int) {
+  constexpr char text[] = "coldcase: an input file became shorter while it was read\n";
+  (void)!::write(STDERR_FILENO, text, sizeof text - 1);
+  ::_exit(coldcase::cli::exit_read_error);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  struct sigaction action {};
+  action.sa_handler = on_bus_error;
+  ::sigaction(SIGBUS, &action, nullptr);
+  std::signal(SIGPIPE, SIG_DFL);  // coldcase ... | head ends quietly
+  try {
+    return coldcase::cli::run({argv + 1, argv + argc}, std::cout, std::cerr);
+  } catch (const coldcase::Error& error) {
+    std::cerr << "coldcase: " << error.what() << '\n';
+    return coldcase::cli::exit_code_of(error.trouble());
+  } catch (const std::exception& error) {
+    std::cerr << "coldcase: internal error: " << error.what()
+              << "\nPlease report it with the command and, if you may, the core.\n";
+    return coldcase::cli::exit_internal;
+  }
 }

@@ -1,0 +1,31 @@
+// What people ask who want to look themselves: one table about one core.
+#pragma once
+
+#include <coldcase/analyze.hpp>
+#include <string>
+#include <vector>
+
+namespace coldcase {
+
+struct Table {
+  std::vector<std::string> columns;
+  std::vector<std::vector<std::string>> rows;  // as many cells as columns; empty: unknown
+};
+
+enum class TableKind : std::uint8_t { threads, stacks, locks, modules };
+
+// The table is made from the Analysis of the core: what a report says, seen from one side.
+Table make_table(const Analysis& analysis, TableKind kind);
+
+// What a file among the arguments is: a core, a program (then it is meant as --executable), or
+// neither.
+enum class ArgumentKind : std::uint8_t { core, program, other };
+ArgumentKind kind_of_argument(const std::string& path);
+
+// One pattern that coldcase recognizes, for `coldcase patterns`.
+struct PatternInfo {
+  std::string_view slug, kind, what, proof;
+};
+std::vector<PatternInfo> known_patterns();
+
+}  // namespace coldcase

@@ -1,0 +1,242 @@
+#include "cli/commands.hpp"
+
+#include <sys/stat.h>
+
+#include <CLI/CLI.hpp>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <sstream>
+
+#include "base/text.hpp"
+
+namespace coldcase::cli {
+namespace {
+
+struct Arguments {
+  AnalyzeOptions analyze;
+  ReportOptions report;
+  std::vector<std::string> files;
+  std::vector<std::string> cores;  // -c, as gdb takes it
+  std::string table;
+  std::string table_format = "text";
+  std::string pattern;
+  std::string schema = "report";
+};
+
+void add_reading_options(CLI::App& command, Arguments& arguments) {
+  command.add_option("-c,--core", arguments.cores, "A core file (gdb's way to say it)");
+  command.add_option("--executable", arguments.analyze.executables,
+                     "The program, or NAME=FILE for one mapped file");
+  command.add_option("--sysroot", arguments.analyze.sysroots,
+                     "Look for mapped files under this folder first");
+  command.add_option("--debug-dir", arguments.analyze.debug_dirs,
+                     "Look for .build-id/ files in this folder");
+}
+
+void add_report_options(CLI::App& command, Arguments& arguments) {
+  ReportOptions& report = arguments.report;
+  command.add_option("-o,--output", report.outputs,
+                     "Write a report: FILE.txt .md .json, or FORMAT:FILE ('-' is stdout)");
+  command.add_option("--format", report.format, "Of standard output: text, md or json");
+  command.add_option("--width", report.width, "Columns of the text")->check(CLI::Range(40, 400));
+  command.add_option("--color", report.color, "auto, always or never")
+      ->check(CLI::IsMember({"auto", "always", "never"}));
+  command.add_option("--threads", report.threads, "Stacks of: involved or all")
+      ->check(CLI::IsMember({"involved", "all"}));
+  command.add_option("--max-chars", report.max_chars,
+                     "Markdown is cut by whole sections below this");
+  command.add_flag("--evidence", report.evidence,
+                   "Mark every sentence with the evidence it rests on");
+  command.add_flag("--title-only", report.title_only, "Print the headline alone");
+  command.add_flag("-q,--quiet", report.quiet, "No summary on standard output when -o is given");
+  command.add_flag("--exit-zero", report.exit_zero,
+                   "Exit 0 whatever was found; errors keep their codes");
+}
+
+// Sorts the plain arguments: cores, and programs that belong to them (gdb's order: PROGRAM CORE).
+void sort_files(Arguments& arguments) {
+  for (const std::string& file : arguments.files) {
+    if (arguments.files.size() > 1 && kind_of_argument(file) == ArgumentKind::program) {
+      arguments.analyze.executables.push_back(file);
+    } else {
+      arguments.analyze.cores.push_back(file);
+    }
+  }
+  auto& cores = arguments.analyze.cores;
+  cores.insert(cores.end(), arguments.cores.begin(), arguments.cores.end());
+  if (cores.empty())
+    throw Error(Trouble::usage,
+                "no core named. Usage: coldcase analyze [PROGRAM] CORE... ; see coldcase --help");
+}
+
+int run_analyze(Arguments& arguments, std::ostream& out) {
+  sort_files(arguments);
+  for (const std::string& output : arguments.report.outputs)
+    (void)parse_output(output);  // before the work
+  const Analysis analysis = analyze(arguments.analyze);
+  write_report(analysis, arguments.report, out);
+  return arguments.report.exit_zero ? exit_none : exit_code_of(analysis.verdict);
+}
+
+int run_render(const Arguments& arguments, std::ostream& out) {
+  const std::string& path = arguments.files.front();
+  std::stringstream text;
+  if (path == "-") {
+    text << std::cin.rdbuf();
+  } else {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) throw Error(Trouble::no_such_file, clean_text(path) + ": cannot be opened");
+    text << file.rdbuf();
+  }
+  const Analysis analysis = parse_report(text.str());
+  write_report(analysis, arguments.report, out);
+  return arguments.report.exit_zero ? exit_none : exit_code_of(analysis.verdict);
+}
+
+int run_show(Arguments& arguments, std::ostream& out) {
+  sort_files(arguments);
+  static const std::map<std::string, TableKind> kinds{{"threads", TableKind::threads},
+                                                      {"stacks", TableKind::stacks},
+                                                      {"locks", TableKind::locks},
+                                                      {"modules", TableKind::modules}};
+  const auto kind = kinds.find(arguments.table);
+  if (kind == kinds.end())
+    throw Error(Trouble::usage, "show what? threads, stacks, locks and modules are known");
+  write_table(make_table(analyze(arguments.analyze), kind->second),
+              arguments.table_format == "json", out);
+  return exit_none;
+}
+
+int run_patterns(const Arguments& arguments, std::ostream& out) {
+  Table table{{"pattern", "kind", "what it is"}, {}};
+  for (const PatternInfo& pattern : known_patterns()) {
+    if (arguments.pattern.empty()) {
+      table.rows.push_back(
+          {std::string(pattern.slug), std::string(pattern.kind), std::string(pattern.what)});
+    } else if (pattern.slug == arguments.pattern) {
+      out << pattern.slug << " (" << pattern.kind << ")\n"
+          << pattern.what << "\nProved by: " << pattern.proof << ".\n";
+      return exit_none;
+    }
+  }
+  if (!arguments.pattern.empty()) {
+    throw Error(Trouble::usage, "no pattern is called '" + clean_text(arguments.pattern) +
+                                    "'; see  coldcase patterns");
+  }
+  write_table(table, false, out);
+  return exit_none;
+}
+
+int run_schema(const Arguments& arguments, std::ostream& out) {
+  if (arguments.schema != "report" && arguments.schema != "report-closed") {
+    throw Error(Trouble::usage, "no schema '" + clean_text(arguments.schema) +
+                                    "'; report and report-closed are known");
+  }
+  render_schema(arguments.schema == "report-closed", out);
+  return exit_none;
+}
+
+bool exists(const std::string& path) {
+  struct stat about {};
+  return ::stat(path.c_str(), &about) == 0;
+}
+
+}  // namespace
+
+int exit_code_of(Trouble trouble) {
+  switch (trouble) {
+    case Trouble::usage:
+      return exit_usage;
+    case Trouble::not_a_core:
+      return exit_not_a_core;
+    case Trouble::no_such_file:
+      return exit_no_file;
+    case Trouble::internal:
+      return exit_internal;
+    case Trouble::cannot_write:
+      return exit_cannot_write;
+    case Trouble::read_error:
+      return exit_read_error;
+    case Trouble::no_permission:
+      return exit_no_permission;
+  }
+  return exit_internal;
+}
+
+int exit_code_of(const Verdict& verdict) {
+  switch (verdict.kind) {
+    case VerdictKind::none:
+      return exit_none;
+    case VerdictKind::deadlock:
+    case VerdictKind::hang:
+    case VerdictKind::crash:
+      return exit_found;
+    case VerdictKind::inconclusive:
+      return exit_inconclusive;
+  }
+  return exit_internal;
+}
+
+int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& err) {
+  if (given.size() == 1 && given[0] == "--version") {
+    out << "coldcase " << library_version() << '\n';
+    return exit_none;
+  }
+  Arguments arguments;
+  CLI::App app{
+      "coldcase: who held what, who waited for whom, and why nothing moved - from a core dump "
+      "alone",
+      "coldcase"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "coldcase " + std::string(library_version()));
+  app.footer(
+      "coldcase CORE... is short for  coldcase analyze CORE...\nExit codes: 0 nothing found, 2 "
+      "deadlock, hang or crash, 4 inconclusive,\n64 usage, 65 not a core, 66 no such file, 70 our "
+      "own fault, 73 cannot write, 74 read error, 77 no permission");
+  CLI::App* analyze_command =
+      app.add_subcommand("analyze", "Tell the story of one core, or of the cores of one incident");
+  add_reading_options(*analyze_command, arguments);
+  add_report_options(*analyze_command, arguments);
+  analyze_command->add_option("FILES", arguments.files, "[PROGRAM] CORE..., '-' is standard input");
+  CLI::App* render_command =
+      app.add_subcommand("render", "Make any format from a JSON report, no core needed");
+  add_report_options(*render_command, arguments);
+  render_command->add_option("REPORT", arguments.files, "A JSON report, '-' is standard input")
+      ->required()
+      ->expected(1);
+  CLI::App* show_command =
+      app.add_subcommand("show", "One table: threads, stacks, locks or modules");
+  show_command->add_option("WHAT", arguments.table, "threads, stacks, locks or modules")
+      ->required();
+  show_command->add_option("FILES", arguments.files, "[PROGRAM] CORE");
+  show_command->add_option("--format", arguments.table_format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}));
+  add_reading_options(*show_command, arguments);
+  CLI::App* patterns_command = app.add_subcommand("patterns", "The patterns that are recognized");
+  patterns_command->add_option("SLUG", arguments.pattern, "One of them");
+  CLI::App* schema_command = app.add_subcommand("schema", "The JSON schema of a report");
+  schema_command->add_option("NAME", arguments.schema, "report, or report-closed");
+
+  std::vector<std::string> words = given;
+  const bool command = !words.empty() &&
+                       (words[0].starts_with('-') || !app.get_subcommands([&](const CLI::App* one) {
+                                                           return one->get_name() == words[0];
+                                                         })
+                                                          .empty());
+  if (!words.empty() && !command && (exists(words[0]) || words[0].find('/') != std::string::npos))
+    words.insert(words.begin(), "analyze");
+  try {
+    std::vector<std::string> reversed(words.rbegin(), words.rend());
+    app.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error, out, err) == 0 ? exit_none : exit_usage;
+  }
+  if (analyze_command->parsed()) return run_analyze(arguments, out);
+  if (render_command->parsed()) return run_render(arguments, out);
+  if (show_command->parsed()) return run_show(arguments, out);
+  if (patterns_command->parsed()) return run_patterns(arguments, out);
+  return run_schema(arguments, out);
+}
+
+}  // namespace coldcase::cli

@@ -1,0 +1,17 @@
+// What the user is told when a file is no core we can read.
+#pragma once
+
+#include <coldcase/result.hpp>
+#include <cstdint>
+#include <string_view>
+
+namespace coldcase::messages {
+
+Error not_elf(std::string_view name, bool text);
+Error not_64_bit(std::string_view name);
+Error not_little_endian(std::string_view name);
+Error not_a_core(std::string_view name, std::uint16_t type);
+Error foreign_machine(std::string_view name, std::uint16_t machine);
+Error nothing_left(std::string_view name, std::uint64_t size);
+
+}  // namespace coldcase::messages

@@ -1,0 +1,171 @@
+#include "diagnose/diagnose.hpp"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "base/text.hpp"
+
+namespace coldcase {
+namespace {
+
+constexpr std::array table{
+    Detector{"gil-driver-inversion", FindingKind::deadlock,
+             "One thread holds Python's GIL and waits for a lock in the CUDA driver; that lock's "
+             "holder waits for the GIL.",
+             "owner word of the lock, and the interpreter's record of the GIL's holder",
+             detect_gil_driver_inversion},
+    Detector{"gil-lock-inversion", FindingKind::deadlock,
+             "One thread holds Python's GIL and waits for a native lock; that lock's holder waits "
+             "for the GIL.",
+             "owner word of the lock, and the interpreter's record of the GIL's holder",
+             detect_gil_lock_inversion},
+    Detector{"self-deadlock", FindingKind::deadlock,
+             "A thread waits for a lock that it holds itself.", "the owner is the waiter",
+             detect_self_deadlock},
+    Detector{"lock-cycle", FindingKind::deadlock,
+             "Threads wait for locks in a ring, native and Python's in any mix.",
+             "every edge's holder known", detect_lock_cycle},
+    Detector{"crash-assert", FindingKind::crash, "An assertion failed.",
+             "the C library's abort message", detect_crash_assert},
+    Detector{"crash-uncaught-exception", FindingKind::crash,
+             "A C++ exception was thrown and nobody caught it.", "the exception object",
+             detect_crash_uncaught_exception},
+    Detector{"crash-abort", FindingKind::crash, "The process aborted itself.", "the signal",
+             detect_crash_abort},
+    Detector{"crash-segv", FindingKind::crash, "A memory access was refused.",
+             "the signal and the registers", detect_crash_segv},
+};
+
+using Parties = std::vector<ThreadId>;
+
+// A finding's threads, for telling whether a refined pattern has told these already.
+Parties parties_of(const Finding& finding) {
+  Parties parties = finding.threads;
+  std::ranges::sort(parties);
+  return parties;
+}
+
+void set_tags(Analysis& analysis) {
+  std::vector<ThreadId> deadlocked;
+  for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
+    const Finding& finding = analysis.findings[f];
+    for (const ThreadId id : finding.threads) {
+      ThreadFact& thread = analysis.facts.threads[id.index];
+      thread.findings.push_back({f});
+      thread.tag = finding.kind == FindingKind::crash ? Tag::crashed : Tag::deadlocked;
+      if (finding.kind == FindingKind::deadlock) deadlocked.push_back(id);
+    }
+  }
+  for (const ThreadId id : find_behind(analysis.facts, deadlocked)) {
+    analysis.facts.threads[id.index].tag = Tag::behind;
+  }
+  for (ThreadFact& thread : analysis.facts.threads) {
+    if (thread.tag) continue;
+    if (thread.state == ThreadState::idle) thread.tag = Tag::idle;
+    if (thread.state == ThreadState::running) thread.tag = Tag::running;
+  }
+}
+
+// Blocked without end on something whose holder is not known: nothing can be said of these.
+std::size_t count_unknown(const Facts& facts) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(facts.threads, [&](const ThreadFact& thread) {
+        if (thread.state != ThreadState::blocked || !thread.wait ||
+            thread.wait->ends == Ends::timeout)
+          return false;
+        if (thread.wait->on.size() != 1) return false;
+        const ResourceId resource = thread.wait->on.front().as<RefKind::resource>();
+        return resource.known() && facts.resources[resource.index].owners.empty() &&
+               thread.wait->kind != WaitKind::gil;
+      }));
+}
+
+bool has_note(const Facts& facts, std::string_view code) {
+  return std::ranges::find(facts.notes, code, &Note::code) != facts.notes.end();
+}
+
+// Greenlets that are switched out have no thread: an idle-looking process may hide a deadlock of
+// theirs.
+bool has_greenlets(const Facts& facts) {
+  return std::ranges::any_of(
+      facts.modules, [](const ModuleFact& module) { return module.name.starts_with("_greenlet"); });
+}
+
+void judge_without_finding(Analysis& analysis) {
+  const Facts& facts = analysis.facts;
+  Verdict& verdict = analysis.verdict;
+  verdict.kind = VerdictKind::inconclusive;
+  const std::size_t unknown = count_unknown(facts);
+  if (facts.threads.empty()) {
+    verdict.headline = "The core has no threads in it: what they did cannot be told";
+  } else if (has_note(facts, "python-unread")) {
+    verdict.headline = "No deadlock among native locks; this Python's own state could not be read";
+  } else if (unknown > 0) {
+    verdict.headline = counted(unknown, "thread") + (unknown == 1 ? " waits" : " wait") +
+                       " without end for a lock whose holder the core does not tell";
+  } else if (has_greenlets(facts)) {
+    verdict.headline = "No deadlock among threads; greenlets that are switched out are not read";
+  } else {
+    verdict.kind = VerdictKind::none;
+    const bool blocked = std::ranges::any_of(
+        facts.threads, [](const ThreadFact& t) { return t.state == ThreadState::blocked; });
+    verdict.headline =
+        blocked ? "every wait can still end: no thread waits for itself, directly or through others"
+                : "every waiting thread waits for work, time or others that can still come";
+  }
+}
+
+void judge(Analysis& analysis) {
+  Verdict& verdict = analysis.verdict;
+  for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) verdict.findings.push_back({f});
+  if (analysis.findings.empty()) return judge_without_finding(analysis);
+  const Finding& main = analysis.findings.front();
+  verdict.headline = main.headline;
+  verdict.confidence = main.confidence;
+  verdict.kind = VerdictKind::inconclusive;
+  if (main.confidence < Confidence::likely) return;
+  if (main.kind == FindingKind::deadlock) verdict.kind = VerdictKind::deadlock;
+  if (main.kind == FindingKind::hang) verdict.kind = VerdictKind::hang;
+  if (main.kind == FindingKind::crash) verdict.kind = VerdictKind::crash;
+  if (main.kind == FindingKind::info) verdict.kind = VerdictKind::none;
+}
+
+void add_totals(Analysis& analysis) {
+  Totals& totals = analysis.totals;
+  totals.thread_count = analysis.facts.threads.size();
+  totals.listed_thread_count = totals.thread_count;
+  totals.process_count = analysis.facts.processes.size();
+  for (const ThreadFact& thread : analysis.facts.threads) {
+    if (thread.stack.known()) totals.frame_count += analysis.facts.stacks[thread.stack.index].depth;
+  }
+  analysis.redaction.left_out = {"arguments", "environment", "memory", "home folders",
+                                 "host names"};
+}
+
+}  // namespace
+
+std::span<const Detector> detectors() {
+  return table;
+}
+
+void diagnose(Analysis& analysis) {
+  const std::vector<Ring> rings = find_rings(analysis.facts);
+  const Scene scene{analysis.facts, rings};
+  std::set<Parties> told;
+  for (const Detector& detector : table) {
+    for (Finding& finding : detector.detect(scene)) {
+      if (told.insert(parties_of(finding)).second) analysis.findings.push_back(std::move(finding));
+    }
+  }
+  // Best first: the surest, and of equals a crash before what else was going on.
+  std::ranges::stable_sort(analysis.findings, [](const Finding& a, const Finding& b) {
+    if (a.confidence != b.confidence) return a.confidence > b.confidence;
+    return a.kind == FindingKind::crash && b.kind != FindingKind::crash;
+  });
+  set_tags(analysis);
+  judge(analysis);
+  add_totals(analysis);
+}
+
+}  // namespace coldcase

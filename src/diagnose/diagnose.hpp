@@ -1,0 +1,33 @@
+// Facts to findings: a table of detectors, the precedence among them, and the verdict.
+#pragma once
+
+#include "diagnose/scene.hpp"
+
+namespace coldcase {
+
+struct Detector {
+  std::string_view pattern;  // slug of the pattern table; never changes
+  FindingKind kind;
+  std::string_view what;  // one sentence for `coldcase patterns`
+  std::string_view proof;
+  std::vector<Finding> (*detect)(const Scene&);
+};
+
+// All detectors, the refined ones first: a ring that one of them tells is not told again by a
+// plainer one.
+std::span<const Detector> detectors();
+
+// Fills findings, tags, verdict and totals from the facts.
+void diagnose(Analysis& analysis);
+
+// The detectors, one pattern per file.
+std::vector<Finding> detect_gil_driver_inversion(const Scene& scene);
+std::vector<Finding> detect_gil_lock_inversion(const Scene& scene);
+std::vector<Finding> detect_self_deadlock(const Scene& scene);
+std::vector<Finding> detect_lock_cycle(const Scene& scene);
+std::vector<Finding> detect_crash_assert(const Scene& scene);
+std::vector<Finding> detect_crash_uncaught_exception(const Scene& scene);
+std::vector<Finding> detect_crash_abort(const Scene& scene);
+std::vector<Finding> detect_crash_segv(const Scene& scene);
+
+}  // namespace coldcase

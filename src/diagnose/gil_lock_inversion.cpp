@@ -1,0 +1,46 @@
+// gil-lock-inversion: a thread holds the GIL and waits for a lock outside the interpreter; that
+// lock's holder waits for the GIL.
+#include "diagnose/diagnose.hpp"
+#include "diagnose/gil_inversion.hpp"
+
+namespace coldcase {
+namespace {
+
+Finding make_finding(const Scene& scene, const Inversion& in) {
+  Finding finding;
+  finding.pattern = "gil-lock-inversion";
+  finding.kind = FindingKind::deadlock;
+  take_ring(scene, *in.ring, finding);
+  const Frame* python = find_python_frame(scene, in.gil_holder, true);
+  const std::string function =
+      python != nullptr && !python->function.empty() ? python->function : "a thread with the GIL";
+  const std::string kind(word(scene.resource(in.lock).kind));
+  finding.headline = as_headline("GIL against a " + kind + ": " + function + " waits for the " +
+                                 kind + ", its holder waits for the GIL");
+  finding.summary = {scene.name_of(in.gil_holder) + " holds the GIL and waits for " +
+                         scene.label_of(in.lock) + ".",
+                     scene.name_of(in.lock_holder) + " holds that lock and waits for the GIL.",
+                     "Neither can ever go on."};
+  finding.story = inversion_story(scene, in);
+  finding.location = Scene::location_of(python);
+  finding.advice = {{"Release the GIL before taking a lock in native code (Py_BEGIN_ALLOW_THREADS, "
+                     "pybind11::gil_scoped_release, Cython: with nogil).",
+                     Scene::location_of(python), ""},
+                    {"Or do not take the GIL (PyGILState_Ensure, a Python callback) while holding "
+                     "that lock: one order for both, everywhere.",
+                     Scene::location_of(find_python_frame(scene, in.lock_holder, true)), ""}};
+  return finding;
+}
+
+}  // namespace
+
+std::vector<Finding> detect_gil_lock_inversion(const Scene& scene) {
+  std::vector<Finding> findings;
+  for (const Ring& ring : scene.rings) {
+    if (const auto inversion = parse_inversion(scene, ring))
+      findings.push_back(make_finding(scene, *inversion));
+  }
+  return findings;
+}
+
+}  // namespace coldcase

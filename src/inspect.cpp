@@ -1,0 +1,141 @@
+// The driver behind `coldcase show`: tables from an Analysis.
+#include <coldcase/inspect.hpp>
+
+#include "base/text.hpp"
+#include "bytes/input.hpp"
+#include "core/core.hpp"
+#include "diagnose/diagnose.hpp"
+
+namespace coldcase {
+namespace {
+
+std::string name_of(const ThreadFact& thread) {
+  return thread.name.empty() ? thread.entry : thread.name;
+}
+
+std::string lwp_of(const Facts& facts, Ref ref) {
+  if (const auto thread = ref.as<RefKind::thread>();
+      thread.known() && facts.threads[thread.index].tid) {
+    return "LWP " + std::to_string(*facts.threads[thread.index].tid);
+  }
+  if (const auto resource = ref.as<RefKind::resource>(); resource.known())
+    return facts.resources[resource.index].label;
+  return {};
+}
+
+std::string text_of_frame(const Frame& frame) {
+  std::string text = frame.function.empty() ? "??" : frame.function;
+  if (!frame.file.empty())
+    text += " at " + frame.file + (frame.line ? ":" + std::to_string(*frame.line) : "");
+  return text;
+}
+
+Table thread_table(const Facts& facts) {
+  Table table{{"LWP", "name", "state", "waits for", "at"}, {}};
+  for (const ThreadFact& thread : facts.threads) {
+    std::string waits;
+    if (thread.wait) {
+      waits = word(thread.wait->kind);
+      if (!thread.wait->on.empty())
+        waits = lwp_of(facts, thread.wait->on.front());
+      else if (!thread.wait->syscall_name.empty())
+        waits += " (" + thread.wait->syscall_name + ")";
+    }
+    std::string site;
+    if (thread.site && thread.stack.known())
+      site = text_of_frame(facts.frames[facts.stacks[thread.stack.index].frames[*thread.site]]);
+    table.rows.push_back({thread.tid ? std::to_string(*thread.tid) : "", name_of(thread),
+                          std::string(word(thread.state)), waits, site});
+  }
+  return table;
+}
+
+Table stack_table(const Facts& facts) {
+  Table table{{"LWP", "frame", "kind", "function", "module", "trust"}, {}};
+  for (const ThreadFact& thread : facts.threads) {
+    if (!thread.stack.known()) continue;
+    std::size_t depth = 0;
+    for (const std::uint32_t f : facts.stacks[thread.stack.index].frames) {
+      const Frame& frame = facts.frames[f];
+      table.rows.push_back({thread.tid ? std::to_string(*thread.tid) : "", std::to_string(depth++),
+                            std::string(word(frame.kind)), text_of_frame(frame),
+                            frame.module.known() ? facts.modules[frame.module.index].name : "",
+                            std::string(word(frame.trust))});
+    }
+  }
+  return table;
+}
+
+Table lock_table(const Facts& facts) {
+  Table table{{"lock", "kind", "state", "held by", "how known", "waiters"}, {}};
+  for (const ResourceFact& resource : facts.resources) {
+    std::vector<std::string> owners, bases, waiters;
+    for (const Owner& owner : resource.owners) {
+      owners.push_back(lwp_of(facts, owner.by));
+      bases.push_back(std::string(word(owner.confidence)) + " (" + std::string(word(owner.basis)) +
+                      ")");
+    }
+    for (const Ref waiter : resource.waiters) waiters.push_back(lwp_of(facts, waiter));
+    if (owners.empty() && !resource.owner_unknown_text.empty())
+      bases.push_back(resource.owner_unknown_text);
+    table.rows.push_back({resource.label, std::string(word(resource.kind)),
+                          std::string(word(resource.state)), join(owners, ", "), join(bases, ", "),
+                          join(waiters, ", ")});
+  }
+  return table;
+}
+
+Table module_table(const Facts& facts) {
+  Table table{{"base", "module", "found", "symbols", "build-id", "file"}, {}};
+  for (const ModuleFact& module : facts.modules) {
+    table.rows.push_back({module.mapped.empty() ? "" : hex(module.mapped.front().address.value),
+                          module.name, std::string(word(module.found)),
+                          std::string(word(module.symbols)), module.build_id,
+                          module.file.empty() ? module.path : module.file});
+  }
+  return table;
+}
+
+}  // namespace
+
+Table make_table(const Analysis& analysis, TableKind kind) {
+  switch (kind) {
+    case TableKind::threads:
+      return thread_table(analysis.facts);
+    case TableKind::stacks:
+      return stack_table(analysis.facts);
+    case TableKind::locks:
+      return lock_table(analysis.facts);
+    case TableKind::modules:
+      return module_table(analysis.facts);
+  }
+  return {};
+}
+
+ArgumentKind kind_of_argument(const std::string& path) {
+  if (path == "-") return ArgumentKind::core;
+  try {
+    const Input input = open_input(path);
+    switch (kind_of_file(input.bytes())) {
+      case FileKind::core:
+        return ArgumentKind::core;
+      case FileKind::program:
+        return ArgumentKind::program;
+      case FileKind::other:
+        return ArgumentKind::other;
+    }
+  } catch (const Error&) {
+    // Reading it for real will say what is wrong.
+  }
+  return ArgumentKind::other;
+}
+
+std::vector<PatternInfo> known_patterns() {
+  std::vector<PatternInfo> patterns;
+  for (const Detector& detector : detectors()) {
+    patterns.push_back({detector.pattern, word(detector.kind), detector.what, detector.proof});
+  }
+  return patterns;
+}
+
+}  // namespace coldcase

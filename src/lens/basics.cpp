@@ -1,0 +1,279 @@
+#include "lens/basics.hpp"
+
+#include <sha256.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <map>
+
+#include "base/text.hpp"
+#include "lens/rings.hpp"
+
+namespace coldcase {
+namespace {
+
+// Linux include/uapi/asm-generic/signal.h.
+constexpr std::array signal_names{
+    "",          "SIGHUP",  "SIGINT",    "SIGQUIT", "SIGILL",   "SIGTRAP", "SIGABRT", "SIGBUS",
+    "SIGFPE",    "SIGKILL", "SIGUSR1",   "SIGSEGV", "SIGUSR2",  "SIGPIPE", "SIGALRM", "SIGTERM",
+    "SIGSTKFLT", "SIGCHLD", "SIGCONT",   "SIGSTOP", "SIGTSTP",  "SIGTTIN", "SIGTTOU", "SIGURG",
+    "SIGXCPU",   "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO",   "SIGPWR",  "SIGSYS"};
+
+std::string code_name(std::int64_t signal, std::int64_t code) {
+  if (code == 0) return "SI_USER";
+  if (code == -6) return "SI_TKILL";
+  if (code == 128) return "SI_KERNEL";
+  if (signal == 11) return code == 1 ? "SEGV_MAPERR" : code == 2 ? "SEGV_ACCERR" : "";
+  if (signal == 7)
+    return code == 1 ? "BUS_ADRALN" : code == 2 ? "BUS_ADRERR" : code == 3 ? "BUS_OBJERR" : "";
+  if (signal == 8) return code == 1 ? "FPE_INTDIV" : "";
+  if (signal == 4) return code == 2 ? "ILL_ILLOPN" : "";
+  return "";
+}
+
+std::string identity_of(const Core& core) {
+  SHA2_CTX context;
+  SHA256Init(&context);
+  for (const Bytes part : core.identity) {
+    SHA256Update(&context, reinterpret_cast<const std::uint8_t*>(part.data()), part.size());
+  }
+  std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
+  SHA256Final(digest.data(), &context);
+  std::string text = "sha256:";
+  for (const std::uint8_t byte : digest) {
+    constexpr char digits[] = "0123456789abcdef";
+    text += digits[byte >> 4];
+    text += digits[byte & 15];
+  }
+  return text;
+}
+
+std::string rfc3339(std::int64_t seconds) {
+  const auto time = static_cast<std::time_t>(seconds);
+  std::tm parts{};
+  if (::gmtime_r(&time, &parts) == nullptr) return {};
+  std::array<char, 32> text{};
+  return std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts) > 0
+             ? std::string(text.data())
+             : "";
+}
+
+InputFact input_fact(const View& view, const Input& input) {
+  const Core& core = view.core;
+  InputFact fact;
+  fact.kind = InputKind::core;
+  fact.path = clean_text(shorten_home(input.path));
+  fact.process = view.process;
+  fact.writer = core.writer == Writer::kernel  ? "kernel"
+                : core.writer == Writer::gcore ? "gcore"
+                                               : "other";
+  fact.compression = input.compression == Compression::zstd ? "zstd" : "none";
+  fact.identity = identity_of(core);
+  fact.file_bytes = input.file_bytes;
+  fact.declared_bytes = core.declared_bytes;
+  fact.present_bytes = std::min<std::uint64_t>(core.file.size(), core.declared_bytes);
+  fact.truncated = core.truncated();
+  if (input.modified != 0) {
+    fact.taken_at = rfc3339(input.modified);
+    fact.taken_source = "mtime";
+  }
+  return fact;
+}
+
+// A signal a process gets by its own doing; the others come from somebody who wanted a dump or an
+// end.
+bool is_fault(std::int64_t signal) {
+  return signal == 4 || signal == 5 || signal == 7 || signal == 8 || signal == 11 || signal == 31;
+}
+
+ProcessFact process_fact(const View& view) {
+  const Core& core = view.core;
+  ProcessFact fact;
+  fact.arch = "x86_64";
+  if (core.process) fact.pid = core.process->pid;
+  const Module* main = view.modules.executable == Modules::npos
+                           ? nullptr
+                           : &view.modules.list[view.modules.executable];
+  fact.executable = view.module_id(main);
+  if (main != nullptr)
+    fact.label = clean_text(main->name());
+  else if (core.process)
+    fact.label = clean_text(core.process->name);
+  fact.dump_reason = DumpReason::unknown;
+  if (core.writer == Writer::gcore) {
+    fact.dump_reason = DumpReason::snapshot;
+    fact.fate = Fate::alive;
+    return fact;
+  }
+  if (!core.signal) return fact;
+  SignalFact signal;
+  signal.number = core.signal->number;
+  signal.name = signal_name(signal.number);
+  signal.code = core.signal->code;
+  signal.code_name = code_name(signal.number, signal.code);
+  signal.from_outside = core.signal->code == 0 || (core.signal->code < 0 && core.process &&
+                                                   core.signal->sender_pid != core.process->pid);
+  if (is_fault(signal.number) && core.signal->code > 0)
+    signal.address = core.signal->address;
+  else
+    signal.sender_pid = core.signal->sender_pid;
+  // Sent from outside (kill -ABRT): the core of a hang, not of a crash.
+  fact.dump_reason = *signal.from_outside ? DumpReason::snapshot : DumpReason::signal;
+  fact.fate = Fate::killed;
+  fact.signal = signal;
+  return fact;
+}
+
+ModuleFact module_fact(const View& view, const Module& module) {
+  ModuleFact fact;
+  fact.name = clean_text(module.name());
+  fact.path = clean_text(shorten_home(module.path));
+  fact.build_id = module.build_id;
+  fact.mapped.push_back({view.process, module.range.begin});
+  fact.found = module.found;
+  if (module.file && module.found == Found::file && module.file->path() != module.path) {
+    fact.file = clean_text(shorten_home(module.file->path()));
+  }
+  fact.symbols = module.level();
+  return fact;
+}
+
+// The function a native thread started with: the frame just inside start_thread.
+std::string entry_of(const View& view, std::size_t i) {
+  const auto& frames = view.threads.walks[i].frames;
+  for (std::size_t f = 1; f < frames.size(); ++f) {
+    const std::string& symbol = view.threads.name_of(frames[f]).symbol;
+    if (symbol != "start_thread" && !symbol.starts_with("__libc_start_call_main") &&
+        symbol != "__libc_start_main")
+      continue;
+    const CodeName& inner = view.threads.name_of(frames[f - 1]);
+    return clean_text(inner.function, 256);
+  }
+  return {};
+}
+
+void add_file_gaps(const View& view, Ledger& ledger) {
+  std::vector<bool> on_stack(view.modules.list.size());
+  for (std::uint32_t i = 0; i < view.threads.rules.size(); ++i) {
+    if (const Module* module = view.threads.rules.row(i).module)
+      on_stack[view.modules.index_of(module)] = true;
+  }
+  for (std::size_t i = 0; i < view.modules.list.size(); ++i) {
+    const Module& module = view.modules.list[i];
+    if (module.file && module.identity == Identity::same_layout && on_stack[i]) {
+      ledger.add_note("unverified-file", Severity::info,
+                      clean_text(module.name()) +
+                          " has no build-id; the file here has the same layout and is used, and "
+                          "nothing is called proved through it",
+                      {view.module_id(&module)});
+    }
+    if (module.file) continue;
+    const std::string name = clean_text(module.name());
+    const std::string option = "--sysroot DIR, or --executable " + name + "=FILE";
+    if (module.found == Found::mismatch) {
+      ledger.add_note("module-mismatch", on_stack[i] ? Severity::warning : Severity::info,
+                      name + ": " + clean_text(shorten_home(module.rejected)) +
+                          " is another build than the one that ran, and is not used",
+                      {view.module_id(&module)},
+                      "supply the file of the machine the process ran on: " + option);
+    } else if (on_stack[i]) {
+      ledger.add_note(
+          "module-missing", Severity::warning,
+          name +
+              " is not on this machine: the frames in it have no names, and stacks may end there",
+          {view.module_id(&module)}, "supply it: " + option);
+    }
+  }
+}
+
+}  // namespace
+
+std::string signal_name(std::int64_t number) {
+  if (number > 0 && number < static_cast<std::int64_t>(signal_names.size())) {
+    return signal_names[static_cast<std::size_t>(number)];
+  }
+  return "signal " + std::to_string(number);
+}
+
+void add_basics(const View& view, const Input& input, std::int32_t signal_thread, Ledger& ledger) {
+  Facts& facts = ledger.facts;
+  facts.inputs.push_back(input_fact(view, input));
+  facts.processes.push_back(process_fact(view));
+  for (const Module& module : view.modules.list) facts.modules.push_back(module_fact(view, module));
+  const ProcessFact& process = facts.processes.back();
+  const bool crashed = process.dump_reason == DumpReason::signal;
+  for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
+    const CoreThread& thread = view.core.threads[i];
+    ThreadFact fact;
+    fact.process = view.process;
+    fact.tid = thread.tid;
+    fact.entry = entry_of(view, i);
+    if (thread.cpu_us > 0) fact.cpu_ms = thread.cpu_us / 1000;
+    if (crashed && thread.tid == signal_thread) fact.state = ThreadState::crashed;
+    facts.threads.push_back(std::move(fact));
+  }
+}
+
+void add_sites(const View& view, Ledger& ledger) {
+  for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
+    ThreadFact& thread = ledger.thread(view.thread_id(i));
+    if (!thread.stack.known()) continue;
+    const Stack& stack = ledger.facts.stacks[thread.stack.index];
+    std::optional<std::uint32_t> library;
+    for (std::uint32_t f = 0; f < stack.frames.size(); ++f) {
+      const Frame& frame = ledger.facts.frames[stack.frames[f]];
+      const bool named = !frame.function.empty() && frame.function != "_start" &&
+                         !frame.function.ends_with("not yet entered)");
+      if (named && frame.in_app.value_or(false)) {
+        thread.site = f;
+        break;
+      }
+      if (library || !named || frame.kind == FrameKind::inline_) continue;
+      const bool python_library =
+          frame.kind == FrameKind::python && ring_of_python(frame.file) == Ring::library;
+      const bool native_library =
+          frame.module.known() &&
+          ring_of_module(ledger.facts.modules[frame.module.index].path) == Ring::library;
+      if (python_library || native_library) library = f;
+    }
+    if (!thread.site) thread.site = library;
+  }
+}
+
+void add_gaps(const View& view, const Input& input, Ledger& ledger) {
+  const Core& core = view.core;
+  const InputId id{view.process.index};
+  if (core.truncated()) {
+    const double percent = core.declared_bytes == 0
+                               ? 0
+                               : 100.0 * static_cast<double>(core.file.size()) /
+                                     static_cast<double>(core.declared_bytes);
+    std::string text = std::to_string(static_cast<int>(percent)) + "." +
+                       std::to_string(static_cast<int>(percent * 10) % 10) +
+                       " % of the core's declared bytes are present: it was cut short";
+    if (core.threads.empty())
+      text += ", and the registers of its threads were at the end (gcore writes them last)";
+    ledger.add_note("truncated", core.threads.empty() ? Severity::error : Severity::warning, text,
+                    {id}, "take it again with room on the disk and  ulimit -c unlimited");
+  }
+  if (!input.cut_short.empty()) {
+    ledger.add_note("compressed-cut", Severity::warning,
+                    "the compressed file could not be read to its end: " + input.cut_short, {id});
+  }
+  add_file_gaps(view, ledger);
+  std::map<std::string, std::size_t> ended;
+  for (const Walk& walk : view.threads.walks) {
+    if (walk.stop.code == StopCode::outermost) continue;
+    const Absence why = walk.stop.fault ? walk.stop.fault->why : Absence::malformed;
+    ++ended[walk.stop.code == StopCode::limit ? "at the limit of frames"
+            : walk.stop.fault                 ? std::string(text_of(why))
+                                              : "where no unwind information leads on"];
+  }
+  for (const auto& [why, count] : ended) {
+    ledger.add_note("stack-incomplete", Severity::warning,
+                    "the stack of " + counted(count, "thread") + " ends early: " + why, {});
+  }
+}
+
+}  // namespace coldcase

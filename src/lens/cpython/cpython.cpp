@@ -1,0 +1,86 @@
+#include "lens/cpython/cpython.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "lens/cpython/lens_parts.hpp"
+#include "lens/rings.hpp"
+
+namespace coldcase::cpython {
+namespace {
+
+Frame label_of(const std::string& function, const std::string& file, std::uint32_t line) {
+  Frame frame;
+  frame.kind = FrameKind::python;
+  frame.trust = Trust::interpreter;
+  frame.function = clean_text(function);
+  frame.file = clean_text(shorten_home(file));
+  if (line != 0) frame.line = line;
+  frame.in_app = ring_of_python(file) == Ring::application;
+  return frame;
+}
+
+}  // namespace
+
+PythonFacts read_python(const View& view, const Pthreads& pthreads, const NativeWaits& native) {
+  PythonFacts facts;
+  facts.python = Python::open(view, pthreads, facts.problems);
+  if (!facts.python || facts.python->runtime.layout == nullptr) return facts;
+  facts.gil_waits = find_gil_waits(view, facts.python->runtime, native);
+  for (const GilWait& wait : facts.gil_waits) {
+    if (auto callback = find_callback(view, *facts.python, wait)) {
+      facts.callbacks.emplace(wait.core_thread, std::move(*callback));
+    }
+  }
+  return facts;
+}
+
+std::vector<Interpreted> interpret(const PythonFacts& facts, std::size_t thread_count,
+                                   StackBuilder& builder) {
+  std::vector<Interpreted> all(thread_count);
+  if (!facts.python) return all;
+  std::map<std::pair<std::uint64_t, std::uint32_t>, std::uint32_t> labels;  // code object, line
+  for (const Interpreter& interpreter : facts.python->runtime.interpreters) {
+    for (const PyThread& state : interpreter.threads) {
+      if (!state.core_thread) continue;
+      Interpreted& thread = all[*state.core_thread];
+      for (const auto& run : state.runs) {
+        InterpretedRun frames;
+        for (const PythonFrame& frame : run) {
+          const auto [at, fresh] = labels.try_emplace({frame.code->at.value, frame.line});
+          if (fresh)
+            at->second =
+                builder.add_frame(label_of(frame.code->name, frame.code->file, frame.line));
+          frames.frames.push_back(at->second);
+        }
+        thread.runs.push_back(std::move(frames));
+      }
+    }
+  }
+  for (const GilWait& wait : facts.gil_waits) {
+    const auto callback = facts.callbacks.find(wait.core_thread);
+    if (callback == facts.callbacks.end() || !wait.ensure) continue;
+    Frame frame = label_of(callback->second.name + std::string(pending_suffix),
+                           callback->second.file, callback->second.line);
+    all[wait.core_thread].pending[*wait.ensure] = builder.add_frame(frame);
+  }
+  return all;
+}
+
+void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads& pthreads,
+                     const NativeWaits& native, const std::vector<StackMap>& stacks,
+                     Ledger& ledger) {
+  for (const std::string& problem : facts.problems) {
+    ledger.add_note("python-unread", Severity::warning, problem);
+  }
+  if (!facts.python) return;
+  LensContext context{view, facts, pthreads, native, stacks, ledger, {}};
+  add_runtime(context);
+  if (facts.python->runtime.layout == nullptr) return;
+  name_threads(context);
+  add_gil(context);
+  add_lock_waits(context);
+  add_lock_holders(context);
+}
+
+}  // namespace coldcase::cpython

@@ -1,0 +1,129 @@
+#include "lens/cpython/gil.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "modules/functions.hpp"
+
+namespace coldcase::cpython {
+namespace {
+
+constexpr std::size_t innermost = 10;  // frames in which the request for the GIL lies
+
+std::optional<std::size_t> find_named(const View& view, std::size_t thread,
+                                      std::initializer_list<std::string_view> names) {
+  const Walk& walk = view.threads.walks[thread];
+  for (std::size_t i = 0; i < std::min(walk.frames.size(), innermost); ++i) {
+    const std::string& symbol = view.threads.name_of(walk.frames[i]).symbol;
+    for (const std::string_view name : names) {
+      if (symbol == name || (symbol.starts_with(name) && symbol[name.size()] == '.')) return i;
+    }
+  }
+  return std::nullopt;
+}
+
+// Where the function begins that this frame is in, named or not.
+std::uint64_t function_of(const View& view, const WalkFrame& frame) {
+  const Row& row = view.threads.rules.row(frame.row);
+  if (row.module == nullptr || !row.module->file) return 0;
+  const auto range = find_function(*row.module->file, row.module->to_file(row.lookup));
+  return range ? row.module->to_process(range->begin).value : 0;
+}
+
+// The innermost frame inside the interpreter's own module: the function that takes the GIL
+// (take_gil, static and often inlined or without a name).
+std::optional<std::size_t> taking_frame(const View& view, const Runtime& runtime,
+                                        std::size_t thread) {
+  const Walk& walk = view.threads.walks[thread];
+  for (std::size_t i = 0; i < std::min(walk.frames.size(), innermost); ++i) {
+    if (view.threads.rules.row(walk.frames[i].row).module == runtime.module) return i;
+  }
+  return std::nullopt;
+}
+
+void set_frames(const View& view, const Runtime& runtime, GilWait& wait) {
+  wait.frame = taking_frame(view, runtime, wait.core_thread);
+  wait.ensure = find_named(view, wait.core_thread, {"PyGILState_Ensure"});
+}
+
+}  // namespace
+
+std::vector<GilWait> find_gil_waits(const View& view, const Runtime& runtime,
+                                    const NativeWaits& native) {
+  std::vector<GilWait> waits;
+  std::set<std::uint64_t> takers;  // functions in which proved waiters sit
+  std::set<std::size_t> known;
+  for (std::size_t i = 0; i < native.futexes.size(); ++i) {
+    if (!native.futexes[i]) continue;
+    for (std::size_t k = 0; k < runtime.interpreters.size(); ++k) {
+      const Addr gil = runtime.interpreters[k].gil;
+      const std::uint64_t offset = native.futexes[i]->address.value - gil.value;
+      if (gil.value == 0 || offset >= static_cast<std::uint64_t>(gil_size) || known.contains(i))
+        continue;
+      GilWait wait{i, k, std::nullopt, std::nullopt, false};
+      set_frames(view, runtime, wait);
+      if (wait.frame) takers.insert(function_of(view, view.threads.walks[i].frames[*wait.frame]));
+      known.insert(i);
+      waits.push_back(wait);
+    }
+  }
+  takers.erase(0);
+  for (std::size_t k = 0; k < runtime.interpreters.size(); ++k) {
+    const Interpreter& interpreter = runtime.interpreters[k];
+    if (!interpreter.gil_locked) continue;
+    for (const PyThread& state : interpreter.threads) {
+      if (!state.core_thread || known.contains(*state.core_thread) ||
+          state.at == interpreter.gil_holder)
+        continue;
+      if (state.state && *state.state != 0) continue;  // 3.13+: attached
+      GilWait wait{*state.core_thread, k, std::nullopt, std::nullopt, true};
+      set_frames(view, runtime, wait);
+      if (!wait.frame) continue;
+      const bool by_name = find_named(view, wait.core_thread,
+                                      {"take_gil", "PyEval_RestoreThread", "_PyThreadState_Attach"})
+                               .has_value();
+      const bool by_place = takers.contains(
+          function_of(view, view.threads.walks[wait.core_thread].frames[*wait.frame]));
+      // Only while it is in the C library or in that function: PyEval_RestoreThread does nothing
+      // else.
+      if (!by_name && !by_place) continue;
+      known.insert(wait.core_thread);
+      waits.push_back(wait);
+    }
+  }
+  return waits;
+}
+
+std::optional<PendingCallback> find_callback(const View& view, Python& python,
+                                             const GilWait& wait) {
+  if (!wait.ensure || python.runtime.layout == nullptr) return std::nullopt;
+  const Walk& walk = view.threads.walks[wait.core_thread];
+  const Objects& objects = python.objects();
+  const std::uint64_t begin = walk.frames[*wait.ensure].cfa;
+  const std::size_t last = std::min(*wait.ensure + 6, walk.frames.size() - 1);
+  const std::uint64_t end = std::min(walk.frames[last].cfa, begin + 16 * 1024);
+  for (std::uint64_t at = begin; at + 8 <= end; at += 8) {
+    const auto thunk = view.image.read_pointer(Addr{at});
+    if (!thunk || thunk->value % 8 != 0 || !view.image.mapped(*thunk)) continue;
+    if (objects.type_name(*thunk) != "_ctypes.CThunkObject") continue;
+    auto callable = view.image.read_pointer(offset_by(*thunk, 88));
+    if (!callable) continue;
+    if (objects.type_name(*callable) == "method")
+      callable = view.image.read_pointer(offset_by(*callable, 16));
+    if (!callable || objects.type_name(*callable) != "function") continue;
+    const auto code_at =
+        view.image.read_pointer(offset_by(*callable, python.runtime.layout->function_code));
+    const Code* code = code_at ? python.codes().find(*code_at) : nullptr;
+    if (code == nullptr) continue;
+    PendingCallback callback{code->name, code->file,
+                             static_cast<std::uint32_t>(std::max(code->first_line, 0)), *thunk,
+                             *callable};
+    const auto name =
+        view.image.read_pointer(offset_by(*callable, python.runtime.layout->function_qualname));
+    if (name) callback.name = objects.read_str(*name).value_or(callback.name);
+    return callback;
+  }
+  return std::nullopt;
+}
+
+}  // namespace coldcase::cpython

@@ -1,0 +1,170 @@
+// The runtime, its threads' names, and the GIL, as facts.
+#include "base/text.hpp"
+#include "lens/cpython/lens_parts.hpp"
+
+namespace coldcase::cpython {
+
+void add_runtime(LensContext& context) {
+  const Runtime& runtime = context.runtime();
+  RuntimeFact fact;
+  fact.kind = "cpython";
+  fact.version = runtime.version;
+  fact.free_threaded = runtime.free_threaded;
+  fact.module = context.view.module_id(runtime.module);
+  ProcessFact& process = context.ledger.facts.processes[context.view.process.index];
+  for (const Interpreter& interpreter : runtime.interpreters) {
+    InterpreterFact one;
+    one.finalizing = runtime.finalizing;
+    if (interpreter.gc_running) one.gc = GcFact{*interpreter.gc_running, std::nullopt, {}};
+    if (interpreter.gil.value != 0) {
+      one.gil = context.ledger.resource_at(context.view.process, interpreter.gil, WaitKind::gil,
+                                           "struct _gil_runtime_state");
+      ResourceFact& gil = context.ledger.resource(one.gil);
+      gil.label = runtime.interpreters.size() > 1 && context.gils.size() > 0
+                      ? "the GIL of interpreter " + std::to_string(context.gils.size())
+                      : "the GIL";
+      gil.state = interpreter.gil_locked ? LockState::locked : LockState::free;
+      gil.words = {{"locked", Addr{}, interpreter.gil_locked ? 1u : 0u, ""},
+                   {"last_holder", Addr{}, interpreter.gil_holder.value, "a thread state"}};
+    }
+    context.gils.push_back(one.gil);
+    fact.interpreters.push_back(one);
+  }
+  process.runtimes.push_back(std::move(fact));
+}
+
+// Interpreters of the processes before this one: their ids are counted over the whole report.
+static std::uint32_t first_interpreter(const LensContext& context) {
+  std::uint32_t count = 0;
+  for (std::uint32_t p = 0; p < context.view.process.index; ++p) {
+    for (const RuntimeFact& runtime : context.ledger.facts.processes[p].runtimes) {
+      count += static_cast<std::uint32_t>(runtime.interpreters.size());
+    }
+  }
+  return count;
+}
+
+void name_threads(LensContext& context) {
+  const std::uint32_t first = first_interpreter(context);
+  for (std::size_t k = 0; k < context.runtime().interpreters.size(); ++k) {
+    for (const PyThread& state : context.runtime().interpreters[k].threads) {
+      if (!state.core_thread) continue;
+      ThreadFact& thread = context.ledger.thread(context.view.thread_id(*state.core_thread));
+      PythonThread python;
+      python.interpreter = {first + static_cast<std::uint32_t>(k)};
+      python.ident = hex(state.ident);
+      python.name = state.name;
+      python.daemon = state.daemon;
+      python.gil_state = GilState::none;
+      if (state.state) python.attached = *state.state == 1;
+      if (thread.python.empty() && !state.name.empty()) {
+        thread.name = state.name;
+        thread.name_from = NameFrom::python;
+      }
+      thread.python.push_back(std::move(python));
+    }
+  }
+}
+
+static void add_gil_holder(LensContext& context, std::size_t k) {
+  const Interpreter& interpreter = context.runtime().interpreters[k];
+  if (!interpreter.gil_locked) return;
+  const PyThread* holder = nullptr;
+  for (const PyThread& state : interpreter.threads) {
+    if (state.at == interpreter.gil_holder) holder = &state;
+  }
+  ResourceFact& gil = context.ledger.resource(context.gils[k]);
+  if (holder == nullptr || !holder->core_thread) {
+    gil.owner_unknown_code = "owner_not_in_core";
+    gil.owner_unknown_text = "it is locked, and the thread that took it last is not in this core";
+    return;
+  }
+  const ThreadId thread = context.view.thread_id(*holder->core_thread);
+  gil.words[1].means = context.lwp(*holder->core_thread);
+  Evidence evidence;
+  evidence.claim =
+      "the interpreter's own record: locked is 1 and last_holder is the thread state of " +
+      context.lwp(*holder->core_thread);
+  evidence.basis = Basis::interpreter;
+  evidence.thread = thread;
+  evidence.resource = context.gils[k];
+  evidence.address = offset_by(interpreter.gil, gil_last_holder);
+  evidence.words = {
+      {"", offset_by(interpreter.gil, gil_locked_word), 1, ""},
+      {"", offset_by(interpreter.gil, gil_last_holder), interpreter.gil_holder.value, ""}};
+  evidence.source = "struct _gil_runtime_state, CPython " + context.runtime().version;
+  const EvidenceId id = context.ledger.add_evidence(std::move(evidence));
+  Hold hold;
+  hold.resource = context.gils[k];
+  hold.frame = context.python_frame(*holder->core_thread, 0);
+  hold.confidence = Confidence::proved;
+  hold.basis = Basis::interpreter;
+  hold.evidence = {id};
+  context.ledger.add_hold(thread, hold);
+  for (PythonThread& python : context.ledger.thread(thread).python)
+    python.gil_state = GilState::holds;
+}
+
+static void add_gil_wait(LensContext& context, const GilWait& wait) {
+  const ThreadId id = context.view.thread_id(wait.core_thread);
+  ThreadFact& thread = context.ledger.thread(id);
+  const Interpreter& interpreter = context.runtime().interpreters[wait.interpreter];
+  Wait waits;
+  waits.kind = WaitKind::gil;
+  waits.on = {context.gils[wait.interpreter]};
+  waits.ends = Ends::poll_retry;
+  if (wait.frame) waits.frame = context.stacks[wait.core_thread].native_at[*wait.frame];
+  Evidence evidence;
+  evidence.thread = id;
+  evidence.frame = waits.frame;
+  evidence.resource = context.gils[wait.interpreter];
+  if (wait.awake) {
+    evidence.claim =
+        "its innermost frames are in the function that takes the GIL; it was caught between two of "
+        "its 5 ms sleeps";
+    evidence.basis = Basis::register_;
+    waits.confidence = Confidence::proved;
+  } else {
+    const FutexWait& futex = *context.native.futexes[wait.core_thread];
+    evidence.claim = "it sleeps on the interpreter's gil_cond";
+    evidence.basis = Basis::register_;
+    evidence.address = futex.address;
+    waits.confidence = Confidence::proved;
+    waits.syscall_number = call_futex;
+    waits.syscall_name = "futex";
+    const ResourceId condition =
+        context.ledger.resource_at(context.view.process, offset_by(interpreter.gil, gil_cond),
+                                   WaitKind::condition, "pthread_cond_t");
+    ResourceFact& part = context.ledger.resource(condition);
+    part.label = "gil_cond";
+    part.part_of = context.gils[wait.interpreter];
+    part.state = LockState::waiting;
+    waits.at = condition;
+  }
+  waits.evidence = {context.ledger.add_evidence(std::move(evidence))};
+  const auto callback = context.facts.callbacks.find(wait.core_thread);
+  if (callback != context.facts.callbacks.end()) {
+    Evidence called;
+    called.claim = "the function object in ctypes' frame: " + clean_text(callback->second.name) +
+                   ", " + clean_text(std::string(base_name(callback->second.file))) + ":" +
+                   std::to_string(callback->second.line);
+    called.basis = Basis::memory;
+    called.thread = id;
+    called.frame = waits.frame;
+    called.address = callback->second.callable;
+    called.source = "CThunkObject.callable, CPython " + context.runtime().version;
+    waits.evidence.push_back(context.ledger.add_evidence(std::move(called)));
+  }
+  thread.state = coldcase::ThreadState::blocked;
+  for (PythonThread& python : thread.python) python.gil_state = GilState::waits;
+  context.ledger.set_wait(id, std::move(waits));
+}
+
+void add_gil(LensContext& context) {
+  for (std::size_t k = 0; k < context.runtime().interpreters.size(); ++k) {
+    if (context.gils[k].known()) add_gil_holder(context, k);
+  }
+  for (const GilWait& wait : context.facts.gil_waits) add_gil_wait(context, wait);
+}
+
+}  // namespace coldcase::cpython

@@ -1,0 +1,39 @@
+// The steps of the CPython lens. Internal to it.
+#pragma once
+
+#include "lens/cpython/cpython.hpp"
+
+namespace coldcase::cpython {
+
+struct LensContext {
+  const View& view;
+  const PythonFacts& facts;
+  const Pthreads& pthreads;
+  const NativeWaits& native;
+  const std::vector<StackMap>& stacks;
+  Ledger& ledger;
+  std::vector<ResourceId> gils;  // one for each interpreter
+
+  const Runtime& runtime() const { return facts.python->runtime; }
+  const Objects& objects() const { return facts.python->objects(); }
+
+  // The index in the merged stack of a thread's k-th Python frame.
+  std::optional<std::uint32_t> python_frame(std::size_t core_thread, std::size_t k) const {
+    const auto& map = stacks[core_thread].python_at;
+    return k < map.size() ? std::optional(map[k]) : std::nullopt;
+  }
+  std::string lwp(std::size_t core_thread) const {
+    return "LWP " + std::to_string(view.core.threads[core_thread].tid);
+  }
+};
+
+void add_runtime(LensContext& context);
+void name_threads(LensContext& context);
+void add_gil(LensContext& context);
+void add_lock_waits(LensContext& context);
+void add_lock_holders(LensContext& context);
+
+// The resource for a threading.Lock or RLock, with its state and, for an RLock, its owner.
+ResourceId lock_resource(LensContext& context, const LockObject& lock);
+
+}  // namespace coldcase::cpython

@@ -1,0 +1,283 @@
+// Python's locks as facts: waits and holders.
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "lens/cpython/lens_parts.hpp"
+#include "lens/rings.hpp"
+
+namespace coldcase::cpython {
+namespace {
+
+// The standard library's own waiting code: whose `self` says what is really waited for.
+bool waits_for_others(const PythonFrame& frame) {
+  const std::string_view name = base_name(frame.code->file);
+  return ring_of_python(frame.code->file) == Ring::runtime &&
+         (name == "threading.py" || name == "queue.py" || name == "_base.py" ||
+          name == "thread.py");
+}
+
+std::string_view last_part(std::string_view qualified) {
+  const auto dot = qualified.rfind('.');
+  return dot == std::string_view::npos ? qualified : qualified.substr(dot + 1);
+}
+
+std::string describe(const LensContext& context, const PythonFrame& frame) {
+  (void)context;
+  return clean_text(frame.code->name) + " (" + clean_text(base_name(frame.code->file)) + ":" +
+         std::to_string(frame.line) + ")";
+}
+
+// What the standard library's frames above a lock wait for, outermost of them: a queue, an event, a
+// future, another thread's end.
+struct Purpose {
+  WaitKind kind = WaitKind::python_condition;
+  std::string type;
+  Addr object;
+  std::optional<std::size_t> thread;  // of the core: join
+  std::size_t frame = 0;              // the Python frame, counted
+};
+
+std::optional<std::size_t> joined_thread(const LensContext& context, Addr thread_object) {
+  const auto ident = context.objects().find_attribute(thread_object, "_ident");
+  const auto value = ident ? context.objects().read_int(*ident) : Read<std::int64_t>(0);
+  return value && *value != 0
+             ? context.pthreads.find_block(Addr{static_cast<std::uint64_t>(*value)})
+             : std::nullopt;
+}
+
+std::optional<Purpose> find_purpose(const LensContext& context, const PyThread& state) {
+  std::optional<Purpose> purpose;
+  std::size_t counted_frames = 0;
+  for (const auto& run : state.runs) {
+    for (const PythonFrame& frame : run) {
+      if (!waits_for_others(frame)) return purpose;
+      const std::string_view function = last_part(frame.code->name);
+      const auto self = find_self(context.objects(), frame);
+      const std::size_t here = counted_frames++;
+      if (function == "_bootstrap" || function == "_bootstrap_inner" || function == "run" ||
+          function == "__enter__" || function == "_worker" || !self) {
+        continue;
+      }
+      Purpose found;
+      found.type = context.objects().type_name(*self);
+      found.object = *self;
+      found.frame = here;
+      if (function == "join" || function == "_wait_for_tstate_lock") {
+        const auto thread = joined_thread(context, *self);
+        if (thread) found = {WaitKind::thread_exit, found.type, *self, thread, here};
+      }
+      const std::string_view type = last_part(found.type);
+      if (type.ends_with("Queue")) found.kind = WaitKind::queue;
+      if (type == "Future") found.kind = WaitKind::future;
+      purpose = found;
+    }
+  }
+  return purpose;
+}
+
+void wait_for_purpose(LensContext& context, std::size_t thread, const Purpose& purpose) {
+  const ThreadId id = context.view.thread_id(thread);
+  Wait wait = *context.ledger.thread(id).wait;
+  Evidence evidence;
+  evidence.thread = id;
+  evidence.frame = context.python_frame(thread, purpose.frame);
+  evidence.basis = Basis::memory;
+  wait.kind = purpose.kind;
+  wait.frame = evidence.frame;
+  if (purpose.thread) {
+    wait.on = {context.view.thread_id(*purpose.thread)};
+    evidence.claim = "its frame's self is the Thread object of " + context.lwp(*purpose.thread);
+    context.ledger.thread(id).state = coldcase::ThreadState::blocked;
+  } else {
+    const ResourceId resource = context.ledger.resource_at(context.view.process, purpose.object,
+                                                           purpose.kind, purpose.type);
+    ResourceFact& fact = context.ledger.resource(resource);
+    if (fact.label.empty()) fact.label = purpose.type + " at " + hex(purpose.object.value);
+    fact.state = LockState::waiting;
+    fact.owner_unknown_code = "no_owner";
+    fact.owner_unknown_text = "nobody owns it: some thread has to signal it";
+    wait.on = {resource};
+    evidence.resource = resource;
+    evidence.claim = "its frame's self is this " + purpose.type;
+    context.ledger.thread(id).state = coldcase::ThreadState::idle;
+  }
+  evidence.address = purpose.object;
+  wait.evidence.push_back(context.ledger.add_evidence(std::move(evidence)));
+  context.ledger.set_wait(id, std::move(wait));
+}
+
+// An idle worker of a ThreadPoolExecutor: its loop `_worker` waits for the pool's queue.
+bool is_pool_worker(const PyThread& state) {
+  return !state.runs.empty() && !state.runs.front().empty() &&
+         last_part(state.runs.front().front().code->name) == "_worker" &&
+         state.runs.front().front().code->file.ends_with("concurrent/futures/thread.py");
+}
+
+void set_lock_wait(LensContext& context, std::size_t thread, const PyThread& state,
+                   const LockObject& lock) {
+  const ThreadId id = context.view.thread_id(thread);
+  Wait wait = *context.ledger.thread(id).wait;
+  const ResourceId resource = lock_resource(context, lock);
+  ResourceFact& fact = context.ledger.resource(resource);
+  const PythonFrame& frame = state.runs.front().front();
+  if (const std::string name = name_in_frame(context.objects(), frame, lock.at); !name.empty()) {
+    const std::string label = (lock.recursive ? "threading.RLock " : "threading.Lock ") + name;
+    if (fact.label.find(" at 0x") != std::string::npos)
+      fact.label = label;
+    else if (fact.label != label)
+      fact.aliases.push_back(name);
+  }
+  wait.kind = fact.kind;
+  wait.on = {resource};
+  wait.frame = context.python_frame(thread, 0);
+  Evidence evidence;
+  evidence.claim =
+      "its futex word is that of this lock object, which " + describe(context, frame) + " takes";
+  evidence.basis = Basis::register_;
+  evidence.thread = id;
+  evidence.frame = wait.frame;
+  evidence.resource = resource;
+  evidence.address = lock.at;
+  wait.evidence.push_back(context.ledger.add_evidence(std::move(evidence)));
+  if (wait.at.known()) context.ledger.resource(wait.at).part_of = resource;
+  context.ledger.thread(id).state = coldcase::ThreadState::blocked;
+  context.ledger.set_wait(id, std::move(wait));
+}
+
+// The thread is inside wait() of this condition: it gave the lock back, though its with block
+// stands.
+bool waits_on_condition(const LensContext& context, const std::vector<PythonFrame>& inner,
+                        Addr condition) {
+  return std::ranges::any_of(inner, [&](const PythonFrame& frame) {
+    const auto self = find_self(context.objects(), frame);
+    return last_part(frame.code->name) == "wait" && self && *self == condition;
+  });
+}
+
+void add_marker(LensContext& context, std::size_t thread, std::size_t k, const PythonFrame& frame,
+                const std::vector<PythonFrame>& inner, const WithMarker& marker) {
+  Addr manager = marker.self;
+  if (context.objects().type_name(manager) == "Condition") {
+    if (waits_on_condition(context, inner, manager)) return;
+    const auto lock = context.objects().find_attribute(manager, "_lock");
+    if (!lock) return;
+    manager = *lock;
+  }
+  const auto lock = read_lock(context.objects(), manager);
+  if (!lock || !lock->locked || lock->recursive) return;  // an RLock records its owner itself
+  const ResourceId resource = lock_resource(context, *lock);
+  ResourceFact& fact = context.ledger.resource(resource);
+  if (fact.label.find(" at 0x") != std::string::npos) {
+    const std::string name = name_in_frame(context.objects(), frame, lock->at);
+    if (!name.empty()) fact.label = "threading.Lock " + name;
+  }
+  // A body that may release the lock itself, and a lock with two such frames, are not to be trusted
+  // as much.
+  const auto names = read_names(context.objects(), frame.code->at);
+  const bool releases = std::ranges::find(names, "release") != names.end();
+  const ThreadId id = context.view.thread_id(thread);
+  Evidence evidence;
+  evidence.claim = describe(context, frame) +
+                   " is inside a with block of this lock: its exit is on the frame's value stack, "
+                   "under an active handler";
+  evidence.basis = Basis::value_stack;
+  evidence.thread = id;
+  evidence.frame = context.python_frame(thread, k);
+  evidence.resource = resource;
+  evidence.address = lock->at;
+  evidence.source = context.objects().layout().code_exceptiontable >= 0
+                        ? "co_exceptiontable, CPython " + context.runtime().version
+                        : "f_blockstack, CPython " + context.runtime().version;
+  const EvidenceId known = context.ledger.add_evidence(std::move(evidence));
+  Hold hold;
+  hold.resource = resource;
+  hold.frame = context.python_frame(thread, k);
+  hold.confidence = releases ? Confidence::likely : Confidence::very_likely;
+  hold.basis = Basis::value_stack;
+  hold.evidence = {known};
+  context.ledger.add_hold(id, hold);
+}
+
+}  // namespace
+
+ResourceId lock_resource(LensContext& context, const LockObject& lock) {
+  const WaitKind kind = lock.recursive ? WaitKind::python_rlock : WaitKind::python_lock;
+  const std::string_view type = lock.recursive ? "threading.RLock" : "threading.Lock";
+  const ResourceId id = context.ledger.resource_at(context.view.process, lock.at, kind, type);
+  ResourceFact& fact = context.ledger.resource(id);
+  if (!fact.label.empty()) return id;
+  fact.label = std::string(type) + " at " + hex(lock.at.value);
+  fact.state = lock.locked ? LockState::locked : LockState::free;
+  if (!lock.recursive) return id;
+  fact.words = {{"rlock_owner", Addr{}, lock.owner, ""}, {"rlock_count", Addr{}, lock.count, ""}};
+  if (lock.owner == 0) return id;
+  const auto owner = context.pthreads.find_block(Addr{lock.owner});
+  if (!owner) {
+    fact.owner_unknown_code = "owner_not_in_core";
+    fact.owner_unknown_text = "its owner field names a thread that is not in this core";
+    return id;
+  }
+  fact.words[0].means = context.lwp(*owner);
+  Evidence evidence;
+  evidence.claim = "the RLock's own owner field is the ident of " + context.lwp(*owner);
+  evidence.basis = Basis::owner_word;
+  evidence.thread = context.view.thread_id(*owner);
+  evidence.resource = id;
+  evidence.address = offset_by(lock.at, 24);
+  evidence.words = {{"", offset_by(lock.at, 24), lock.owner, ""}};
+  evidence.source = "rlockobject.rlock_owner, CPython " + context.runtime().version;
+  const EvidenceId known = context.ledger.add_evidence(std::move(evidence));
+  Hold hold;
+  hold.resource = id;
+  hold.count = static_cast<std::int64_t>(std::min<std::uint64_t>(lock.count, INT32_MAX));
+  hold.confidence = Confidence::proved;
+  hold.basis = Basis::owner_word;
+  hold.evidence = {known};
+  context.ledger.add_hold(context.view.thread_id(*owner), hold);
+  return id;
+}
+
+void add_lock_waits(LensContext& context) {
+  for (const Interpreter& interpreter : context.runtime().interpreters) {
+    for (const PyThread& state : interpreter.threads) {
+      if (!state.core_thread || state.runs.empty() || state.runs.front().empty()) continue;
+      const std::size_t thread = *state.core_thread;
+      const ThreadFact& fact = context.ledger.thread(context.view.thread_id(thread));
+      const auto& futex = context.native.futexes[thread];
+      if (!futex || !fact.wait || fact.wait->kind == WaitKind::gil) continue;
+      if (const auto purpose = find_purpose(context, state)) {
+        wait_for_purpose(context, thread, *purpose);
+        continue;
+      }
+      const auto lock =
+          find_awaited_lock(context.objects(), state, awaited_word(context.view, thread, *futex));
+      if (lock) {
+        set_lock_wait(context, thread, state, *lock);
+      } else if (is_pool_worker(state)) {
+        Wait wait = *fact.wait;
+        wait.kind = WaitKind::queue;
+        wait.frame = context.python_frame(thread, 0);
+        context.ledger.set_wait(context.view.thread_id(thread), std::move(wait));
+      }
+    }
+  }
+}
+
+void add_lock_holders(LensContext& context) {
+  for (const Interpreter& interpreter : context.runtime().interpreters) {
+    for (const PyThread& state : interpreter.threads) {
+      if (!state.core_thread) continue;
+      std::vector<PythonFrame> inner;
+      for (const auto& run : state.runs) {
+        for (const PythonFrame& frame : run) {
+          for (const WithMarker& marker : find_with_markers(context.objects(), frame)) {
+            add_marker(context, *state.core_thread, inner.size(), frame, inner, marker);
+          }
+          inner.push_back(frame);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace coldcase::cpython

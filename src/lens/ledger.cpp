@@ -1,0 +1,63 @@
+#include "lens/ledger.hpp"
+
+#include <algorithm>
+
+namespace coldcase {
+
+EvidenceId Ledger::add_evidence(Evidence evidence) {
+  facts.evidence.push_back(std::move(evidence));
+  return {static_cast<std::uint32_t>(facts.evidence.size() - 1)};
+}
+
+ResourceId Ledger::find_resource(ProcessId process, Addr address) const {
+  const auto at = resources_.find({process.index, address.value});
+  return at == resources_.end() ? ResourceId{} : at->second;
+}
+
+ResourceId Ledger::resource_at(ProcessId process, Addr address, WaitKind kind,
+                               std::string_view implementation) {
+  const auto [at, fresh] = resources_.try_emplace({process.index, address.value});
+  if (!fresh) return at->second;
+  ResourceFact resource;
+  resource.kind = kind;
+  resource.implementation = std::string(implementation);
+  resource.at.push_back({process, address});
+  facts.resources.push_back(std::move(resource));
+  at->second = {static_cast<std::uint32_t>(facts.resources.size() - 1)};
+  return at->second;
+}
+
+void Ledger::add_hold(ThreadId holder, Hold hold) {
+  hold.confidence = std::min(hold.confidence, ceiling_of(hold.basis));
+  ResourceFact& held = resource(hold.resource);
+  for (const Owner& owner : held.owners) {
+    if (owner.by == Ref(holder)) return;
+  }
+  held.owners.push_back({holder, hold.mode, hold.confidence, hold.basis, hold.evidence});
+  thread(holder).holds.push_back(std::move(hold));
+}
+
+void Ledger::set_wait(ThreadId id, Wait wait) {
+  ThreadFact& waiting = thread(id);
+  const auto each_resource = [this](const Wait& of, auto act) {
+    std::vector<Ref> all = of.on;
+    if (of.at.known() && std::ranges::find(all, Ref(of.at)) == all.end()) all.push_back(of.at);
+    for (const Ref& on : all) {
+      if (const auto resource_id = on.as<RefKind::resource>(); resource_id.known())
+        act(resource(resource_id));
+    }
+  };
+  if (waiting.wait) {
+    each_resource(*waiting.wait, [&](ResourceFact& of) { std::erase(of.waiters, Ref(id)); });
+  }
+  each_resource(wait, [&](ResourceFact& of) { of.waiters.push_back(id); });
+  waiting.wait = std::move(wait);
+}
+
+void Ledger::add_note(std::string_view code, Severity severity, std::string text,
+                      std::vector<Ref> about, std::string advice, std::string command) {
+  facts.notes.push_back({std::string(code), severity, std::move(text), std::move(advice),
+                         std::move(command), std::move(about)});
+}
+
+}  // namespace coldcase

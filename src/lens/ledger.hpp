@@ -1,0 +1,42 @@
+// Where lenses write what they found: the Facts under construction, with the rules kept in one
+// place - a resource exists once per address, an owner and a hold are two sides of one claim, and
+// no claim is stronger than its basis allows.
+#pragma once
+
+#include <coldcase/facts.hpp>
+#include <map>
+#include <string_view>
+#include <utility>
+
+namespace coldcase {
+
+class Ledger {
+ public:
+  explicit Ledger(Facts& to) : facts(to) {}
+  Facts& facts;
+
+  ThreadFact& thread(ThreadId id) { return facts.threads[id.index]; }
+  ResourceFact& resource(ResourceId id) { return facts.resources[id.index]; }
+
+  EvidenceId add_evidence(Evidence evidence);
+
+  // The resource at this address; made on the first call. A later call with a more telling kind (a
+  // mutex that turns out to lie in the driver) refines it through `resource()`.
+  ResourceId resource_at(ProcessId process, Addr address, WaitKind kind,
+                         std::string_view implementation);
+  ResourceId find_resource(ProcessId process, Addr address) const;
+
+  // `holder` holds `what`: recorded as an owner of the resource and as a hold of the thread, once.
+  void add_hold(ThreadId holder, Hold hold);
+
+  // The thread waits; every resource of `wait.on` gets it as a waiter.
+  void set_wait(ThreadId thread, Wait wait);
+
+  void add_note(std::string_view code, Severity severity, std::string text,
+                std::vector<Ref> about = {}, std::string advice = {}, std::string command = {});
+
+ private:
+  std::map<std::pair<std::uint32_t, std::uint64_t>, ResourceId> resources_;
+};
+
+}  // namespace coldcase

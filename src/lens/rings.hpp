@@ -1,0 +1,16 @@
+// Whose code a frame is: the runtime's (C library, interpreter, driver), a library's, or the
+// application's. Sites, headlines and signatures name the nearest frame that is not the runtime's.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace coldcase {
+
+enum class Ring : std::uint8_t { runtime, library, application };
+
+Ring ring_of_module(std::string_view path);
+// `file` is a code object's co_filename.
+Ring ring_of_python(std::string_view file);
+
+}  // namespace coldcase

@@ -1,0 +1,140 @@
+#include "lens/stacks.hpp"
+
+#include "base/text.hpp"
+#include "lens/rings.hpp"
+
+namespace coldcase {
+namespace {
+
+std::string_view code_of(StopCode code) {
+  switch (code) {
+    case StopCode::outermost:
+      return "outermost";
+    case StopCode::unreadable:
+      return "unreadable";
+    case StopCode::did_not_advance:
+      return "did_not_advance";
+    case StopCode::no_unwind_info:
+      return "no_unwind_info";
+    case StopCode::limit:
+      return "limit";
+    case StopCode::no_stack:
+      return "no_stack";
+  }
+  return "unknown";
+}
+
+void set_stop(const Stop& stop, Stack& stack) {
+  stack.stop_code = code_of(stop.code);
+  if (stop.code == StopCode::outermost) return;
+  stack.stop_address = stop.address;
+  if (stop.fault) {
+    stack.stop_address = stop.fault->address;
+    stack.stop_text = std::string(text_of(stop.fault->why));
+  }
+}
+
+// A key for finding an equal label: what is shown of it.
+std::string key_of(const Frame& frame) {
+  std::string key(word(frame.kind));
+  for (const std::string_view part :
+       {std::string_view(frame.function), std::string_view(frame.file)}) {
+    key += '\0';
+    key += part;
+  }
+  key += '\0';
+  key += std::to_string(frame.line.value_or(0));
+  key += '\0';
+  key += std::to_string(frame.module.index);
+  key += '\0';
+  key += hex(frame.pc.value_or(Addr{}).value);
+  return key;
+}
+
+}  // namespace
+
+StackBuilder::StackBuilder(const View& view, Ledger& ledger) : view_(view), ledger_(ledger) {
+  for (const CodeName& name : view.threads.names) {
+    evaluates_.push_back(name.symbol.starts_with("_PyEval_EvalFrameDefault"));
+  }
+}
+
+std::uint32_t StackBuilder::add_frame(const Frame& frame) {
+  const auto [at, fresh] =
+      frames_.try_emplace(key_of(frame), static_cast<std::uint32_t>(ledger_.facts.frames.size()));
+  if (fresh) ledger_.facts.frames.push_back(frame);
+  return at->second;
+}
+
+const std::vector<std::uint32_t>& StackBuilder::labels_of_row(std::uint32_t index, Trust trust) {
+  const auto [at, fresh] = labels_.try_emplace({index, trust});
+  if (!fresh) return at->second;
+  const Row& row = view_.threads.rules.row(index);
+  const CodeName& name = view_.threads.names[index];
+  Frame frame;
+  frame.trust = trust;
+  frame.pc = row.pc;
+  if (name.module != nullptr) {
+    frame.module = view_.module_id(name.module);
+    frame.module_offset = Addr{row.pc.value - name.module->range.begin.value};
+    frame.in_app = ring_of_module(name.module->path) == Ring::application;
+  }
+  for (const InlineName& inlined : name.inlines) {
+    Frame inner = frame;
+    inner.kind = FrameKind::inline_;
+    inner.function = inlined.function;
+    inner.file = inlined.where.file;
+    if (inlined.where.line != 0) inner.line = inlined.where.line;
+    at->second.push_back(add_frame(inner));
+  }
+  frame.kind = row.signal_frame ? FrameKind::signal : FrameKind::native;
+  frame.function = clean_text(name.function, 2048);
+  if (name.symbol != name.function) frame.symbol = name.symbol;
+  if (!name.symbol.empty() && row.pc >= name.start)
+    frame.symbol_offset = row.pc.value - name.start.value;
+  frame.file = name.where.file;
+  if (name.where.line != 0) frame.line = name.where.line;
+  at->second.push_back(add_frame(frame));
+  return at->second;
+}
+
+StackMap StackBuilder::build(std::size_t core_thread, ThreadId thread,
+                             const Interpreted& interpreted) {
+  const Walk& walk = view_.threads.walks[core_thread];
+  StackMap map;
+  Stack stack;
+  std::size_t run = 0;
+  const auto add_run = [&] {
+    for (const std::uint32_t frame : interpreted.runs[run].frames) {
+      map.python_at.push_back(static_cast<std::uint32_t>(stack.frames.size()));
+      stack.frames.push_back(frame);
+    }
+    ++run;
+  };
+  std::size_t evaluations = 0;
+  for (std::size_t i = 0; i < walk.frames.size(); ++i) {
+    const WalkFrame& frame = walk.frames[i];
+    if (runs_python(frame.row)) {
+      ++evaluations;
+      if (run < interpreted.runs.size()) add_run();
+    }
+    const auto& labels = labels_of_row(frame.row, frame.trust);
+    stack.frames.insert(stack.frames.end(), labels.begin(), labels.end());
+    map.native_at.push_back(static_cast<std::uint32_t>(stack.frames.size() - 1));
+    const auto pending = interpreted.pending.find(i);
+    if (pending != interpreted.pending.end()) stack.frames.push_back(pending->second);
+  }
+  if (!interpreted.runs.empty()) {
+    stack.merge = evaluations == interpreted.runs.size() ? Merge::exact : Merge::unsure;
+  }
+  while (run < interpreted.runs.size()) add_run();
+  stack.depth = stack.frames.size();
+  set_stop(walk.stop, stack);
+  const auto [at, fresh] = known_.try_emplace(
+      stack.frames, StackId{static_cast<std::uint32_t>(ledger_.facts.stacks.size())});
+  if (fresh) ledger_.facts.stacks.push_back(std::move(stack));
+  ledger_.thread(thread).stack = at->second;
+  return map;
+}
+
+}  // namespace coldcase

@@ -1,0 +1,109 @@
+#include "modules/dwarf_names.hpp"
+
+#include <dwarf.h>
+
+#include <algorithm>
+
+#include "base/text.hpp"
+
+namespace coldcase {
+namespace {
+
+constexpr int deepest_scope =
+    64;  // of nested blocks and inlines; hostile DWARF may nest without end
+
+bool find_unit(Dwarf* dwarf, std::uint64_t value, Dwarf_Die& unit) {
+  if (dwarf_addrdie(dwarf, value, &unit) != nullptr) return true;
+  // No .debug_aranges for it (clang writes none): ask every unit.
+  Dwarf_CU* at = nullptr;
+  while (dwarf_get_units(dwarf, at, &at, nullptr, nullptr, &unit, nullptr) == 0) {
+    if (dwarf_haspc(&unit, value) == 1) return true;
+  }
+  return false;
+}
+
+std::string name_of(Dwarf_Die& function) {
+  Dwarf_Attribute attribute;
+  for (const unsigned key : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
+    if (dwarf_attr_integrate(&function, key, &attribute) == nullptr) continue;
+    if (const char* text = dwarf_formstring(&attribute)) return clean_text(demangle(text), 2048);
+  }
+  if (dwarf_attr_integrate(&function, DW_AT_name, &attribute) != nullptr) {
+    if (const char* text = dwarf_formstring(&attribute)) return clean_text(text, 2048);
+  }
+  return {};
+}
+
+// The chain of functions around `value` in this unit: the real one first, inlined ones after it.
+void find_scopes(Dwarf_Die& parent, std::uint64_t value, int depth,
+                 std::vector<Dwarf_Die>& scopes) {
+  Dwarf_Die child;
+  if (depth > deepest_scope || dwarf_child(&parent, &child) != 0) return;
+  do {
+    const int tag = dwarf_tag(&child);
+    const bool function = tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine;
+    const bool block = tag == DW_TAG_lexical_block;
+    const bool space =
+        tag == DW_TAG_namespace || tag == DW_TAG_class_type || tag == DW_TAG_structure_type;
+    if (space && depth < 8) {
+      const std::size_t before = scopes.size();
+      find_scopes(child, value, depth + 1, scopes);
+      if (scopes.size() > before) return;
+    }
+    if (!(function || block) || dwarf_haspc(&child, value) != 1) continue;
+    if (function) scopes.push_back(child);
+    return find_scopes(child, value, depth + 1, scopes);
+  } while (dwarf_siblingof(&child, &child) == 0);
+}
+
+SourceLine call_site(Dwarf_Die& unit, Dwarf_Die& inlined) {
+  SourceLine where;
+  Dwarf_Attribute attribute;
+  Dwarf_Word number = 0;
+  if (dwarf_formudata(dwarf_attr(&inlined, DW_AT_call_line, &attribute), &number) == 0) {
+    where.line = static_cast<std::uint32_t>(number);
+  }
+  Dwarf_Files* files = nullptr;
+  std::size_t count = 0;
+  if (dwarf_formudata(dwarf_attr(&inlined, DW_AT_call_file, &attribute), &number) == 0 &&
+      dwarf_getsrcfiles(&unit, &files, &count) == 0 && number < count) {
+    if (const char* path = dwarf_filesrc(files, number, nullptr, nullptr)) {
+      where.file = clean_text(shorten_home(path));
+    }
+  }
+  return where;
+}
+
+SourceLine line_at(Dwarf_Die& unit, std::uint64_t value) {
+  SourceLine where;
+  Dwarf_Line* row = dwarf_getsrc_die(&unit, value);
+  int line = 0;
+  if (row == nullptr || dwarf_lineno(row, &line) != 0 || line <= 0) return where;
+  where.line = static_cast<std::uint32_t>(line);
+  if (const char* path = dwarf_linesrc(row, nullptr, nullptr)) {
+    where.file = clean_text(shorten_home(path));
+  }
+  return where;
+}
+
+}  // namespace
+
+void name_from_dwarf(const ElfFile& file, std::uint64_t value, CodeName& name) {
+  Dwarf* dwarf = file.dwarf();
+  Dwarf_Die unit;
+  if (dwarf == nullptr || !find_unit(dwarf, value, unit)) return;
+  SourceLine where = line_at(unit, value);
+  std::vector<Dwarf_Die> scopes;
+  find_scopes(unit, value, 0, scopes);
+  // Innermost first: each inlined function executes `where`; its caller executes the call's line.
+  for (std::size_t i = scopes.size(); i-- > 0;) {
+    if (dwarf_tag(&scopes[i]) != DW_TAG_inlined_subroutine) continue;
+    name.inlines.push_back({name_of(scopes[i]), where});
+    const SourceLine call = call_site(unit, scopes[i]);
+    if (call.line != 0) where = call;
+  }
+  name.where = where;
+  if (name.symbol.empty() && !scopes.empty()) name.function = name_of(scopes.front());
+}
+
+}  // namespace coldcase

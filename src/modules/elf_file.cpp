@@ -1,0 +1,206 @@
+#include "modules/elf_file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "bytes/handles.hpp"
+
+namespace coldcase {
+namespace {
+
+constexpr std::size_t most_headers = 4096;
+// A debug file may hold more than this inflated; then its symbols have to do (native-waits.md 11).
+constexpr std::uint64_t most_inflated = std::uint64_t{256} << 20;
+constexpr std::uint64_t section_compressed = 0x800;  // SHF_COMPRESSED
+
+}  // namespace
+
+std::string parse_build_id(Bytes notes) {
+  while (const auto note = parse_at<elf::NoteHeader>(notes, 0)) {
+    const std::uint64_t name_size = (std::uint64_t{note->namesz} + 3) & ~std::uint64_t{3};
+    const std::uint64_t desc_size = (std::uint64_t{note->descsz} + 3) & ~std::uint64_t{3};
+    const std::uint64_t desc_at = sizeof(elf::NoteHeader) + name_size;
+    if (note->type == elf::nt_gnu_build_id && text_at(notes, sizeof(elf::NoteHeader)) == "GNU") {
+      const Bytes id = slice(notes, desc_at, note->descsz);
+      if (id.size() != note->descsz || id.size() > 64) return {};
+      std::string text;
+      for (const std::byte byte : id) {
+        constexpr char digits[] = "0123456789abcdef";
+        text += digits[std::to_integer<unsigned>(byte) >> 4];
+        text += digits[std::to_integer<unsigned>(byte) & 15];
+      }
+      return text;
+    }
+    notes = slice(notes, desc_at + desc_size, notes.size());
+  }
+  return {};
+}
+
+std::vector<elf::ProgramHeader> parse_program_headers(Bytes bytes) {
+  std::vector<elf::ProgramHeader> headers;
+  const auto header = parse_at<elf::Header>(bytes, 0);
+  if (!header || header->ident[0] != 0x7f || header->ident[4] != 2) return headers;
+  const std::size_t count = std::min<std::size_t>(header->phnum, most_headers);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto entry =
+        parse_at<elf::ProgramHeader>(bytes, header->phoff + i * sizeof(elf::ProgramHeader));
+    if (!entry) break;
+    headers.push_back(*entry);
+  }
+  return headers;
+}
+
+std::unique_ptr<ElfFile> ElfFile::open(const std::string& path) {
+  const FileHandle file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
+  struct stat about {};
+  if (!file.valid() || ::fstat(file.get(), &about) != 0 || !S_ISREG(about.st_mode)) return nullptr;
+  if (about.st_size < 64) return nullptr;
+  std::unique_ptr<ElfFile> opened{new ElfFile};
+  opened->path_ = path;
+  try {
+    // libelf inflates compressed sections in place: it writes to the section headers.
+    opened->mapping_ = Mapping(file.get(), static_cast<std::uint64_t>(about.st_size),
+                               Mapping::Access::copy_on_write);
+  } catch (const Error&) {
+    return nullptr;  // as good as not there; the caller notes the module as missing
+  }
+  opened->bytes_ = opened->mapping_.bytes();
+  return opened->parse() ? std::move(opened) : nullptr;
+}
+
+std::unique_ptr<ElfFile> ElfFile::from_memory(Bytes bytes, std::string name) {
+  std::unique_ptr<ElfFile> opened{new ElfFile};
+  opened->path_ = std::move(name);
+  opened->bytes_ = bytes;
+  return opened->parse() ? std::move(opened) : nullptr;
+}
+
+bool ElfFile::parse() {
+  const auto header = parse_at<elf::Header>(bytes_, 0);
+  if (!header || parse_at<std::uint32_t>(bytes_, 0) != std::uint32_t{0x464c457f}) return false;
+  if (header->ident[4] != 2 || header->machine != elf::machine_x86_64) return false;
+  header_ = *header;
+  headers_ = parse_program_headers(bytes_);
+  for (const auto& entry : headers_) {
+    if (entry.type != elf::pt_note || !build_id_.empty()) continue;
+    build_id_ = parse_build_id(slice(bytes_, entry.offset, entry.filesz));
+  }
+  const auto names_at = parse_at<elf::SectionHeader>(
+      bytes_, header->shoff + std::uint64_t{header->shstrndx} * sizeof(elf::SectionHeader));
+  const Bytes names =
+      names_at && header->shoff != 0 ? slice(bytes_, names_at->offset, names_at->size) : Bytes{};
+  for (std::size_t i = 0; i < std::min<std::size_t>(header->shnum, most_headers); ++i) {
+    const auto section =
+        parse_at<elf::SectionHeader>(bytes_, header->shoff + i * sizeof(elf::SectionHeader));
+    if (!section) break;
+    sections_.push_back({text_at(names, section->name), *section});
+    if (build_id_.empty() &&
+        section->type == 7) {  // SHT_NOTE: separate debug files have no segments' bytes
+      build_id_ = parse_build_id(slice(bytes_, section->offset, section->size));
+    }
+  }
+  return true;
+}
+
+const ElfSection* ElfFile::find_section(std::string_view name) const {
+  for (const ElfSection& section : sections_) {
+    // In a separate debug file the sections of the program itself are empty shells (SHT_NOBITS).
+    if (section.name == name && section.header.type != 8) return &section;
+  }
+  return nullptr;
+}
+
+bool ElfFile::has_dwarf() const {
+  return find_section(".debug_info") != nullptr;
+}
+
+void ElfFile::visit_table(std::string_view table, bool dynamic,
+                          const std::function<void(const ElfSymbol&)>& visit) const {
+  const ElfSection* section = find_section(table);
+  if (section == nullptr || section->header.link >= sections_.size()) return;
+  const elf::SectionHeader& strings = sections_[section->header.link].header;
+  const Bytes names = slice(bytes_, strings.offset, strings.size);
+  const Bytes rows = slice(bytes_, section->header.offset, section->header.size);
+  for (std::uint64_t at = sizeof(elf::Symbol); at + sizeof(elf::Symbol) <= rows.size();
+       at += sizeof(elf::Symbol)) {
+    const auto row = *parse_at<elf::Symbol>(rows, at);
+    if (row.shndx == 0 || row.name == 0) continue;
+    ElfSymbol symbol;
+    symbol.type = row.info & 15;
+    if (symbol.type > 2 && symbol.type != 10 && symbol.type != 6) continue;  // sections, files
+    symbol.bind = row.info >> 4;
+    symbol.value = row.value;
+    symbol.size = row.size;
+    symbol.dynamic = dynamic;
+    symbol.name = text_at(names, row.name);
+    visit(symbol);
+  }
+}
+
+void ElfFile::each_symbol(const std::function<void(const ElfSymbol&)>& visit) const {
+  visit_table(".symtab", false, visit);
+  visit_table(".dynsym", true, visit);
+}
+
+std::optional<ElfSymbol> ElfFile::find_symbol(std::string_view name) const {
+  std::optional<ElfSymbol> best;
+  each_symbol([&](const ElfSymbol& symbol) {
+    if (symbol.name != name) return;
+    if (!best || (best->bind == 0 && symbol.bind != 0)) best = symbol;
+  });
+  return best;
+}
+
+Bytes ElfFile::at_address(std::uint64_t value, std::uint64_t size) const {
+  for (const auto& load : headers_) {
+    if (load.type != elf::pt_load || value < load.vaddr || value - load.vaddr >= load.filesz)
+      continue;
+    const std::uint64_t inside = value - load.vaddr;
+    return slice(bytes_, load.offset + inside, std::min(size, load.filesz - inside));
+  }
+  return {};
+}
+
+Elf* ElfFile::elf() const {
+  if (!tried_elf_) {
+    tried_elf_ = true;
+    elf_version(EV_CURRENT);
+    // libelf takes a char* and does not write to it as long as nothing is changed through the
+    // handle.
+    auto* image = reinterpret_cast<char*>(const_cast<std::byte*>(bytes_.data()));
+    elf_.reset(elf_memory(image, bytes_.size()));
+  }
+  return elf_.get();
+}
+
+Dwarf_CFI* ElfFile::cfi() const {
+  if (!tried_cfi_ && elf() != nullptr) {
+    tried_cfi_ = true;
+    cfi_.reset(dwarf_getcfi_elf(elf()));
+  }
+  return cfi_.get();
+}
+
+std::uint64_t ElfFile::inflated_bytes() const {
+  std::uint64_t inflated = 0;
+  for (const ElfSection& section : sections_) {
+    if ((section.header.flags & section_compressed) == 0) continue;
+    // struct Elf64_Chdr: type, reserved (u32 each), size, alignment (u64 each).
+    inflated += parse_at<std::uint64_t>(bytes_, section.header.offset + 8).value_or(0);
+  }
+  return inflated;
+}
+
+Dwarf* ElfFile::dwarf() const {
+  // Not for bytes of the core: those are mapped read-only.
+  if (tried_dwarf_ || mapping_.bytes().empty() || elf() == nullptr) return dwarf_.get();
+  tried_dwarf_ = true;
+  if (has_dwarf() && inflated_bytes() <= most_inflated)
+    dwarf_.reset(dwarf_begin_elf(elf(), DWARF_C_READ, nullptr));
+  return dwarf_.get();
+}
+
+}  // namespace coldcase

@@ -1,0 +1,65 @@
+// Where files are looked for on this machine.
+#include "base/text.hpp"
+#include "modules/modules.hpp"
+
+namespace coldcase {
+namespace {
+
+std::string_view without_deleted(std::string_view path) {
+  constexpr std::string_view mark = " (deleted)";
+  if (path.size() > mark.size() && path.ends_with(mark)) path.remove_suffix(mark.size());
+  return path;
+}
+
+std::string build_id_path(std::string_view folder, std::string_view build_id,
+                          std::string_view suffix) {
+  std::string path(folder);
+  path += "/.build-id/";
+  path += build_id.substr(0, 2);
+  path += '/';
+  path += build_id.substr(2);
+  path += suffix;
+  return path;
+}
+
+}  // namespace
+
+std::vector<std::string> candidate_files(std::string_view recorded, std::string_view build_id,
+                                         bool is_executable, const FileSearch& search) {
+  const std::string path(without_deleted(recorded));
+  std::vector<std::string> files;
+  for (const std::string& given : search.executables) {
+    const auto equals = given.find('=');
+    if (equals == std::string::npos) {
+      if (is_executable || base_name(given) == base_name(path)) files.push_back(given);
+    } else if (given.substr(0, equals) == base_name(path)) {
+      files.push_back(given.substr(equals + 1));
+    }
+  }
+  for (const std::string& root : search.sysroots) {
+    files.push_back(root + path);
+    files.push_back(root + "/" + std::string(base_name(path)));
+  }
+  if (path.starts_with('/')) files.push_back(path);
+  if (build_id.size() > 2) {
+    for (const std::string& folder : search.debug_dirs) {
+      files.push_back(build_id_path(folder, build_id, ""));
+    }
+  }
+  return files;
+}
+
+std::vector<std::string> debug_files(std::string_view build_id, const FileSearch& search) {
+  std::vector<std::string> files;
+  if (build_id.size() <= 2) return files;
+  for (const std::string& root : search.sysroots) {
+    files.push_back(build_id_path(root + "/usr/lib/debug", build_id, ".debug"));
+  }
+  for (const std::string& folder : search.debug_dirs) {
+    files.push_back(build_id_path(folder, build_id, ".debug"));
+  }
+  files.push_back(build_id_path("/usr/lib/debug", build_id, ".debug"));
+  return files;
+}
+
+}  // namespace coldcase

@@ -1,0 +1,210 @@
+#include "modules/modules.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "modules/link_map.hpp"
+
+namespace coldcase {
+namespace {
+
+constexpr std::uint64_t page = 4096;
+
+bool is_elf(const MemoryImage& image, Addr at) {
+  const auto magic = image.read<std::uint32_t>(at);
+  return magic && *magic == 0x464c457f;
+}
+
+std::uint64_t span_of(const std::vector<elf::ProgramHeader>& headers) {
+  std::uint64_t end = 0;
+  std::uint64_t begin = UINT64_MAX;
+  for (const auto& load : headers) {
+    if (load.type != elf::pt_load || load.vaddr > UINT64_MAX - load.memsz) continue;
+    begin = std::min(begin, load.vaddr & ~(page - 1));
+    end = std::max(end, load.vaddr + load.memsz);
+  }
+  return end > begin ? (end - begin + page - 1) & ~(page - 1) : 0;
+}
+
+std::uint64_t first_address(const std::vector<elf::ProgramHeader>& headers) {
+  for (const auto& load : headers) {
+    if (load.type == elf::pt_load) return (load.vaddr - load.offset) & ~(page - 1);
+  }
+  return 0;
+}
+
+// The build-id through the core: the note lies in the first page or close behind it.
+std::string saved_build_id(const Module& module, const MemoryImage& image) {
+  for (const auto& entry : module.headers) {
+    if (entry.type != elf::pt_note || entry.filesz > 65536) continue;
+    const std::string id = parse_build_id(image.view(module.to_process(entry.vaddr), entry.filesz));
+    if (!id.empty()) return id;
+  }
+  return {};
+}
+
+bool same_headers(const std::vector<elf::ProgramHeader>& one,
+                  const std::vector<elf::ProgramHeader>& other) {
+  const auto alike = [](const elf::ProgramHeader& a, const elf::ProgramHeader& b) {
+    return a.type == b.type && a.vaddr == b.vaddr && a.offset == b.offset && a.filesz == b.filesz &&
+           a.memsz == b.memsz && a.flags == b.flags;
+  };
+  return std::ranges::equal(one, other, alike);
+}
+
+// The identity ladder. Program headers are compared in any case: patchelf keeps a build-id.
+Identity compare(const Module& module, const ElfFile& file) {
+  if (!module.header_saved || !same_headers(module.headers, file.program_headers()))
+    return Identity::none;
+  if (!module.build_id.empty() && module.build_id == file.build_id()) return Identity::build_id;
+  if (module.build_id.empty() && file.build_id().empty()) return Identity::same_layout;
+  return Identity::none;
+}
+
+void locate(Module& module, bool is_executable, const FileSearch& search) {
+  for (const std::string& path :
+       candidate_files(module.path, module.build_id, is_executable, search)) {
+    std::unique_ptr<ElfFile> file = ElfFile::open(path);
+    if (!file) continue;
+    const Identity identity = compare(module, *file);
+    if (identity == Identity::none) {
+      module.found = Found::mismatch;
+      module.rejected = path;
+      continue;
+    }
+    module.identity = identity;
+    module.found = Found::file;
+    module.file = std::move(file);
+    break;
+  }
+  if (module.file && module.file->has_symtab() && module.file->has_dwarf()) return;
+  for (const std::string& path : debug_files(module.build_id, search)) {
+    std::unique_ptr<ElfFile> debug = ElfFile::open(path);
+    if (!debug || debug->build_id() != module.build_id) continue;
+    module.debug = std::move(debug);
+    return;
+  }
+}
+
+// A module from the row of NT_FILE that maps its header.
+std::optional<Module> module_at(const FileMapping& row, const MemoryImage& image) {
+  Module module;
+  module.path = std::string(row.path);
+  module.header_saved = is_elf(image, row.range.begin);
+  if (module.header_saved) {
+    module.headers = parse_program_headers(image.view(row.range.begin, row.range.size()));
+  } else {
+    // The core has no header page (coredump_filter without bit 4): the file tells the layout, and
+    // nothing can tell whether it is this file.
+    const std::unique_ptr<ElfFile> file = ElfFile::open(module.path);
+    if (!file) return std::nullopt;
+    module.headers = file->program_headers();
+  }
+  const std::uint64_t span = span_of(module.headers);
+  if (span == 0) return std::nullopt;
+  module.bias = row.range.begin.value - first_address(module.headers);
+  const auto end = checked_add(row.range.begin, span);
+  if (!end) return std::nullopt;
+  module.range = {row.range.begin, *end};
+  if (module.header_saved) module.build_id = saved_build_id(module, image);
+  return module;
+}
+
+void add_vdso(const Core& core, const MemoryImage& image, Modules& modules) {
+  const auto at = core.auxv_value(elf::at_sysinfo_ehdr);
+  if (!at || modules.find(Addr{*at}) != nullptr) return;
+  const Bytes bytes = image.view(Addr{*at}, 64 * 1024);
+  std::unique_ptr<ElfFile> file = ElfFile::from_memory(bytes, "[vdso]");
+  if (!file) return;
+  Module module;
+  module.path = "[vdso]";
+  module.headers = file->program_headers();
+  module.bias = *at - first_address(module.headers);
+  module.range = {Addr{*at}, Addr{*at + bytes.size()}};
+  module.build_id = file->build_id();
+  module.header_saved = true;
+  module.identity = Identity::build_id;
+  module.found = Found::core;
+  module.file = std::move(file);
+  modules.list.push_back(std::move(module));
+  std::ranges::sort(modules.list, {}, [](const Module& m) { return m.range.begin; });
+}
+
+}  // namespace
+
+std::string_view Module::name() const {
+  return base_name(path);
+}
+
+const ElfFile* Module::symbols() const {
+  if (debug && debug->has_symtab()) return debug.get();
+  return file.get();
+}
+
+SymbolLevel Module::level() const {
+  if ((file && file->has_dwarf()) || (debug && debug->has_dwarf())) return SymbolLevel::dwarf;
+  if ((file && file->has_symtab()) || debug) return SymbolLevel::full;
+  return file && file->has_dynsym() ? SymbolLevel::dynamic : SymbolLevel::none;
+}
+
+std::optional<Addr> Module::find_symbol(std::string_view wanted) const {
+  for (const ElfFile* from : {file.get(), debug.get()}) {
+    if (from == nullptr) continue;
+    if (const auto symbol = from->find_symbol(wanted)) return to_process(symbol->value);
+  }
+  return std::nullopt;
+}
+
+const Module* Modules::find(Addr at) const {
+  auto above =
+      std::ranges::upper_bound(list, at, {}, [](const Module& m) { return m.range.begin; });
+  if (above == list.begin()) return nullptr;
+  --above;
+  return above->range.contains(at) ? &*above : nullptr;
+}
+
+std::optional<Addr> Modules::find_symbol(std::string_view wanted) const {
+  for (const Module& module : list) {
+    if (const auto at = module.find_symbol(wanted)) return at;
+  }
+  return std::nullopt;
+}
+
+Modules find_modules(const Core& core, const MemoryImage& image, const FileSearch& search) {
+  Modules modules;
+  for (const FileMapping& row : core.files) {
+    // Later rows of a module lie inside the span its headers tell.
+    if (row.offset != 0 || modules.find(row.range.begin) != nullptr) continue;
+    if (auto module = module_at(row, image)) modules.list.push_back(std::move(*module));
+  }
+  add_vdso(core, image, modules);
+  add_link_map_modules(core, image, modules);
+  if (core.files.empty() && modules.list.empty()) add_modules_by_magic(core, image, modules);
+  std::ranges::sort(modules.list, {}, [](const Module& m) { return m.range.begin; });
+  const auto program = core.auxv_value(elf::at_phdr);
+  const Module* main = program ? modules.find(Addr{*program}) : nullptr;
+  if (main != nullptr) modules.executable = modules.index_of(main);
+  for (Module& module : modules.list) {
+    if (!module.file) locate(module, &module == main, search);
+  }
+  return modules;
+}
+
+std::vector<Extent> file_extents(const Core& core, const Modules& modules) {
+  std::vector<Extent> extents;
+  for (const FileMapping& row : core.files) {
+    const Module* module = modules.find(row.range.begin);
+    if (module == nullptr || module->path != row.path) continue;
+    Extent extent{row.range, {}, Source::file, Absence::file_missing};
+    if (module->file) {
+      extent.bytes = slice(module->file->bytes(), row.offset, row.range.size());
+      extent.rest = Absence::not_mapped;
+    } else if (module->found == Found::mismatch) {
+      extent.rest = Absence::file_mismatch;
+    }
+    extents.push_back(extent);
+  }
+  return extents;
+}
+
+}  // namespace coldcase

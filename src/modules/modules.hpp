@@ -1,0 +1,77 @@
+// Which files were mapped into the process, whether the files of this machine are these, and what
+// lies at an address. Found from NT_FILE and the dynamic loader's link map, identified through the
+// core.
+#pragma once
+
+#include <coldcase/words.hpp>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/core.hpp"
+#include "image/image.hpp"
+#include "modules/elf_file.hpp"
+
+namespace coldcase {
+
+// How sure it is that a file of this machine is the one that was mapped.
+enum class Identity : std::uint8_t {
+  none,         // no file is used
+  same_layout,  // neither has a build-id; program headers and size agree: no claim is proved
+                // through it
+  build_id      // the build-ids are equal
+};
+
+struct Module {
+  std::string path;                         // as the core records it
+  Range range;                              // from its first mapped byte to its last
+  std::uint64_t bias = 0;                   // address in the process = bias + address in the file
+  std::vector<elf::ProgramHeader> headers;  // from the core, else from the file
+  std::string build_id;       // from the core; empty when it has none or the page is absent
+  bool header_saved = false;  // the core holds the ELF header page
+  Identity identity = Identity::none;
+  Found found = Found::missing;
+  std::string rejected;  // the file that was refused, for the note
+  std::unique_ptr<ElfFile> file;
+  std::unique_ptr<ElfFile> debug;  // separate debug file of the same build-id
+
+  std::string_view name() const;
+  Addr to_process(std::uint64_t file_address) const { return Addr{bias + file_address}; }
+  std::uint64_t to_file(Addr at) const { return at.value - bias; }
+  // The file whose symbol tables are the fullest.
+  const ElfFile* symbols() const;
+  SymbolLevel level() const;
+  std::optional<Addr> find_symbol(std::string_view name) const;
+};
+
+struct FileSearch {
+  std::vector<std::string> executables, sysroots, debug_dirs;
+};
+
+class Modules {
+ public:
+  // By address; the main program's index when it is known.
+  std::vector<Module> list;
+  std::size_t executable = npos;
+  static constexpr std::size_t npos = static_cast<std::size_t>(-1);
+
+  const Module* find(Addr at) const;
+  std::size_t index_of(const Module* module) const {
+    return static_cast<std::size_t>(module - list.data());
+  }
+  // The first symbol of this name in any module, in the order of the addresses.
+  std::optional<Addr> find_symbol(std::string_view name) const;
+};
+
+// Finds and identifies the modules. `image` is that of the core alone.
+Modules find_modules(const Core& core, const MemoryImage& image, const FileSearch& search);
+
+// What the modules' files hold of the ranges the core mapped from them, with the reason where not.
+std::vector<Extent> file_extents(const Core& core, const Modules& modules);
+
+// Internal to the stage: the files to try for a recorded path, best first.
+std::vector<std::string> candidate_files(std::string_view recorded, std::string_view build_id,
+                                         bool is_executable, const FileSearch& search);
+std::vector<std::string> debug_files(std::string_view build_id, const FileSearch& search);
+
+}  // namespace coldcase

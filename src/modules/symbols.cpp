@@ -1,0 +1,106 @@
+#include "modules/symbols.hpp"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/text.hpp"
+#include "modules/dwarf_names.hpp"
+
+namespace coldcase {
+namespace {
+
+// A request inside one module: the address in the file, and where the answer goes.
+struct Request {
+  std::uint64_t value;
+  CodeName* answer;
+};
+
+// A sized global symbol names better than a local one, and .symtab better than .dynsym.
+int rank(const ElfSymbol& symbol) {
+  return (symbol.size != 0 ? 4 : 0) + (symbol.bind == 1 ? 2 : 0) + (symbol.bind == 2 ? 1 : 0);
+}
+
+void name_from_table(const Module& module, const ElfFile& file, std::vector<Request>& requests) {
+  std::vector<int> ranks(requests.size(), -1);
+  file.each_symbol([&](const ElfSymbol& symbol) {
+    // A label without a size (hand-written assembly, as clone3 and _start) covers its address
+    // alone.
+    const bool code = symbol.function() || (symbol.type == 0 && symbol.size != 0);
+    if (!code || symbol.name.empty() || symbol.size > UINT64_MAX - symbol.value) return;
+    const std::uint64_t end = symbol.value + std::max<std::uint64_t>(symbol.size, 1);
+    auto first = std::ranges::lower_bound(requests, symbol.value, {}, &Request::value);
+    for (; first != requests.end() && first->value < end; ++first) {
+      int& best = ranks[static_cast<std::size_t>(first - requests.begin())];
+      if (rank(symbol) <= best) continue;
+      best = rank(symbol);
+      first->answer->symbol = clean_text(symbol.name, 2048);
+      first->answer->start = module.to_process(symbol.value);
+      first->answer->size = symbol.size;
+    }
+  });
+}
+
+// Inflating the C library's debug file takes 35 ms (Debian 12's libc6-dbg, 10 MB), twice all the
+// rest, for lines inside futex wrappers that nobody can act on: its symbols have to do.
+bool worth_opening(const Module& module, const ElfFile& dwarf) {
+  const bool c_library = starts_with_any(
+      module.name(), {"libc.so", "libc-2", "libpthread", "ld-linux", "ld-2", "libm.so"});
+  return !c_library || dwarf.inflated_bytes() == 0;
+}
+
+void name_in_module(const Module& module, std::vector<Request>& requests) {
+  std::ranges::sort(requests, {}, &Request::value);
+  if (module.file) name_from_table(module, *module.file, requests);
+  if (module.debug) name_from_table(module, *module.debug, requests);
+  for (Request& request : requests) {
+    // "pthread_join@@GLIBC_2.34": the version is the linker's business.
+    std::string_view plain = request.answer->symbol;
+    if (const auto version = plain.find('@'); version != std::string_view::npos && version > 0)
+      plain = plain.substr(0, version);
+    request.answer->function = demangle(plain);
+  }
+  const ElfFile* dwarf =
+      module.debug && module.debug->has_dwarf() ? module.debug.get() : module.file.get();
+  if (dwarf == nullptr || !dwarf->has_dwarf() || !worth_opening(module, *dwarf)) return;
+  for (Request& request : requests) name_from_dwarf(*dwarf, request.value, *request.answer);
+}
+
+}  // namespace
+
+std::vector<CodeName> name_code(const Modules& modules, std::span<const Addr> addresses) {
+  std::vector<CodeName> names(addresses.size());
+  std::vector<std::vector<Request>> by_module(modules.list.size());
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    names[i].module = modules.find(addresses[i]);
+    if (names[i].module == nullptr) continue;
+    by_module[modules.index_of(names[i].module)].push_back(
+        {names[i].module->to_file(addresses[i]), &names[i]});
+  }
+  for (std::size_t i = 0; i < by_module.size(); ++i) {
+    if (!by_module[i].empty()) name_in_module(modules.list[i], by_module[i]);
+  }
+  return names;
+}
+
+std::string demangle(std::string_view symbol) {
+  if (!symbol.starts_with("_Z") || symbol.size() > 2000) return std::string(symbol);
+  int status = 0;
+  char* text = abi::__cxa_demangle(std::string(symbol).c_str(), nullptr, nullptr, &status);
+  std::string readable = status == 0 && text != nullptr ? std::string(text) : std::string(symbol);
+  std::free(text);  // NOLINT: the ABI hands out malloc'ed memory
+  return readable;
+}
+
+std::string shorten_home(std::string_view path) {
+  for (const std::string_view home : {"/home/", "/root/"}) {
+    if (!path.starts_with(home)) continue;
+    if (home == "/root/") return "~/" + std::string(path.substr(home.size()));
+    const auto slash = path.find('/', home.size());
+    if (slash != std::string_view::npos) return "~" + std::string(path.substr(slash));
+  }
+  return std::string(path);
+}
+
+}  // namespace coldcase

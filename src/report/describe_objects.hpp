@@ -1,0 +1,86 @@
+// The fields of resources, evidence, modules and notes; included by describe_facts.hpp.
+#pragma once
+
+#include "report/describe_facts.hpp"
+
+namespace coldcase::report {
+
+template <class Io>
+void describe(Io& io, As<Io, Place>& place) {
+  io.must("process", place.process);
+  io.must("address", place.address);
+}
+
+template <class Io>
+void describe(Io& io, As<Io, ResourceFact>& resource) {
+  io.identity(RefKind::resource);
+  io.must("kind", resource.kind);
+  io.may("implementation", resource.implementation);
+  io.must("label", resource.label);
+  io.may("aliases", resource.aliases);
+  io.may("part_of", resource.part_of);
+  io.must("at", resource.at);
+  const bool state = resource.state != LockState::unknown || known(resource.words) ||
+                     known(resource.state_waiters);
+  io.group("state", state, [&] {
+    io.must("summary", resource.state);
+    io.list("words", resource.words, false, [&io](auto& word) {
+      io.must("name", word.name);
+      io.must_hex("value", word.value);
+      io.may("means", word.means);
+    });
+    io.may("waiters", resource.state_waiters);
+  });
+  io.must("owners", resource.owners);
+  const bool unowned = known(resource.owner_unknown_code) || known(resource.owner_unknown_text);
+  io.group("owner_unknown", unowned, [&] {
+    io.must("code", resource.owner_unknown_code);
+    io.must("text", resource.owner_unknown_text);
+  });
+  io.must("waiters", resource.waiters);
+}
+
+template <class Io>
+void describe(Io& io, As<Io, Evidence>& evidence) {
+  io.identity(RefKind::evidence);
+  io.must("claim", evidence.claim);
+  io.must("basis", evidence.basis);
+  io.may("thread", evidence.thread);
+  io.may("process", evidence.process);
+  io.may("frame", evidence.frame);
+  io.may("resource", evidence.resource);
+  io.may("address", evidence.address);
+  io.list("words", evidence.words, false, [&io](auto& word) {
+    io.must("address", word.address);
+    io.must_hex("value", word.value);
+  });
+  io.may("source", evidence.source);
+}
+
+template <class Io>
+void describe(Io& io, As<Io, ModuleFact>& module) {
+  io.identity(RefKind::module);
+  io.must("name", module.name);
+  io.may("path", module.path);
+  io.may("build_id", module.build_id);
+  io.list("mapped", module.mapped, true, [&io](auto& place) {
+    io.must("process", place.process);
+    io.must("base", place.address);
+  });
+  io.must("found", module.found);
+  io.may("file", module.file);
+  io.must("symbols", module.symbols);
+  io.may("fetch", module.fetch);
+}
+
+template <class Io>
+void describe(Io& io, As<Io, Note>& note) {
+  io.must("code", note.code);
+  io.must("severity", note.severity);
+  io.must("text", note.text);
+  io.may("advice", note.advice);
+  io.may("command", note.command);
+  io.may("about", note.about);
+}
+
+}  // namespace coldcase::report

@@ -1,0 +1,204 @@
+#include "report/page.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "report/ids.hpp"
+#include "report/names.hpp"
+
+namespace coldcase::report {
+namespace {
+
+constexpr std::size_t subject_limit = 4;
+
+std::string runtime_name(const std::string& kind) {
+  if (kind == "cpython") return "CPython";
+  if (kind == "cuda") return "CUDA";
+  if (kind == "mpi") return "MPI";
+  return kind;
+}
+
+std::string taken_text(const InputFact& input) {
+  std::string text = input.writer == "kernel"  ? "kernel core"
+                     : input.writer == "gcore" ? "taken by gcore"
+                                               : "core";
+  if (!input.taken_at.empty()) text += " " + time_text(input.taken_at);
+  return text == "core" ? std::string{} : text;
+}
+
+std::uint64_t threads_of(const Analysis& analysis, ProcessId process) {
+  if (analysis.facts.processes.size() == 1) return analysis.totals.thread_count;
+  std::uint64_t count = 0;
+  for (const ThreadFact& thread : analysis.facts.threads) count += thread.process == process;
+  return count;
+}
+
+std::string subject_line(const Analysis& analysis, const InputFact& input) {
+  std::vector<std::string> parts;
+  parts.emplace_back(base_name(input.path.empty() ? std::string_view("a core") : input.path));
+  if (input.process.known()) {
+    const ProcessFact& process = analysis.facts.processes[input.process.index];
+    std::string program = process.label;
+    if (process.executable.known()) {
+      const std::string& name = analysis.facts.modules[process.executable.index].name;
+      program = std::string(base_name(name)) + (program.empty() ? "" : " \"" + program + "\"");
+    }
+    for (const RuntimeFact& runtime : process.runtimes) {
+      if (runtime.kind != "cpython" || runtime.version.empty()) continue;
+      program += " (" + runtime_name(runtime.kind) + " " + runtime.version +
+                 (runtime.free_threaded == true ? ", free-threaded)" : ")");
+      break;
+    }
+    if (!program.empty()) parts.push_back(program);
+    const std::uint64_t count = threads_of(analysis, input.process);
+    if (count > 0) parts.push_back(counted(count, "thread"));
+  }
+  const std::string taken = taken_text(input);
+  if (!taken.empty()) parts.push_back(taken);
+  if (!input.problem_text.empty()) parts.push_back("could not be read: " + input.problem_text);
+  return join(parts, ", ");
+}
+
+}  // namespace
+
+const Finding* main_finding(const Analysis& analysis) {
+  if (!analysis.verdict.findings.empty())
+    return &analysis.findings[analysis.verdict.findings.front().index];
+  return analysis.findings.empty() ? nullptr : &analysis.findings.front();
+}
+
+std::vector<const Finding*> other_findings(const Analysis& analysis) {
+  std::vector<const Finding*> others;
+  const Finding* main = main_finding(analysis);
+  for (const Finding& finding : analysis.findings) {
+    if (&finding != main) others.push_back(&finding);
+  }
+  return others;
+}
+
+std::vector<std::string> subject_lines(const Analysis& analysis) {
+  std::vector<std::string> lines;
+  const std::vector<InputFact>& inputs = analysis.facts.inputs;
+  for (const InputFact& input : inputs) {
+    if (lines.size() == subject_limit && inputs.size() > subject_limit + 1) {
+      lines.push_back("and " + counted(inputs.size() - subject_limit, "more file") + "; " +
+                      counted(analysis.totals.process_count, "process") + ", " +
+                      counted(analysis.totals.thread_count, "thread") + " in all");
+      break;
+    }
+    lines.push_back(subject_line(analysis, input));
+  }
+  return lines;
+}
+
+std::string pattern_line(const Finding& finding) {
+  std::vector<std::string> parts;
+  if (!finding.pattern.empty()) parts.push_back("pattern " + finding.pattern);
+  if (finding.signature && !finding.signature->loose.empty())
+    parts.push_back("signature " + finding.signature->loose);
+  return join(parts, ", ");
+}
+
+std::string known_from(const Analysis& analysis, const std::vector<EvidenceId>& evidence) {
+  std::vector<std::string> claims;
+  for (const EvidenceId id : evidence) {
+    const std::string& claim = analysis.facts.evidence[id.index].claim;
+    if (!claim.empty() && std::find(claims.begin(), claims.end(), claim) == claims.end())
+      claims.push_back(claim);
+  }
+  if (claims.empty()) return {};
+  std::string text = "Known from: " + join(claims, "; ");
+  if (text.back() != '.') text += '.';
+  return text;
+}
+
+std::string evidence_marks(const std::vector<EvidenceId>& evidence) {
+  std::vector<std::string> marks;
+  for (const EvidenceId id : evidence) marks.push_back(spell(RefKind::evidence, id.index));
+  return marks.empty() ? std::string{} : " [" + join(marks, ", ") + "]";
+}
+
+std::vector<AdviceLine> advice_lines(const Analysis& analysis, const Finding* finding) {
+  std::vector<AdviceLine> lines;
+  if (finding != nullptr) {
+    for (const Advice& advice : finding->advice) {
+      AdviceLine line{advice.text, advice.url};
+      if (advice.location) {
+        const std::string place = place_text(advice.location->file, advice.location->line);
+        if (!place.empty() && line.text.find(place) == std::string::npos)
+          line.text += " (" + place + ")";
+      }
+      lines.push_back(line);
+    }
+  }
+  if (lines.empty() && analysis.verdict.kind == VerdictKind::inconclusive) {
+    lines.push_back(
+        {"Analyze the core on the machine it was taken on, or name the folders that "
+         "hold its files with --sysroot and --debug-dir.",
+         ""});
+    lines.push_back(
+        {"Or, while the process still hangs, take a new core with gcore and analyze "
+         "it there.",
+         ""});
+  }
+  return lines;
+}
+
+std::vector<std::string> crash_lines(const Finding& finding) {
+  std::vector<std::string> lines;
+  if (!finding.crash) return lines;
+  const CrashFact& crash = *finding.crash;
+  if (crash.access || crash.address) {
+    std::string text = crash.access ? "Attempted " + std::string(word(*crash.access)) : "Fault";
+    if (crash.address) text += " at " + hex(crash.address->value);
+    if (!crash.address_is.empty()) text += ", " + crash.address_is;
+    if (!crash.null_register.empty()) text += "; " + crash.null_register + " is null";
+    lines.push_back(text);
+  }
+  if (!crash.exception_type.empty() || !crash.exception_what.empty()) {
+    std::string text = "Exception";
+    if (!crash.exception_type.empty()) text += " " + crash.exception_type;
+    if (!crash.exception_what.empty()) text += ": " + crash.exception_what;
+    lines.push_back(text);
+  }
+  if (!crash.message.empty()) lines.push_back("Message: " + crash.message);
+  return lines;
+}
+
+std::string finding_paragraph(const Finding& finding) {
+  std::string text = finding_text(finding.kind) + " (" + confidence_text(finding.confidence) +
+                     "): " + finding.headline;
+  if (!text.empty() && text.back() != '.' && text.back() != '!') text += '.';
+  for (const std::string& sentence : finding.summary) {
+    if (sentence != finding.headline) text += " " + sentence;
+  }
+  return text;
+}
+
+std::vector<MissingLine> missing_lines(const Analysis& analysis) {
+  std::vector<MissingLine> lines;
+  for (const Severity severity : {Severity::error, Severity::warning}) {
+    for (const Note& note : analysis.facts.notes) {
+      if (note.severity != severity) continue;
+      MissingLine line{note.text, note.command};
+      if (!note.advice.empty()) line.text += (line.text.empty() ? "" : " ") + note.advice;
+      lines.push_back(line);
+    }
+  }
+  return lines;
+}
+
+std::string remarks_text(const Analysis& analysis) {
+  std::vector<std::string> texts;
+  for (const Note& note : analysis.facts.notes) {
+    if (note.severity == Severity::info && !note.text.empty()) texts.push_back(note.text);
+  }
+  return join(texts, " ");
+}
+
+std::string private_text(const Analysis& analysis) {
+  if (analysis.redaction.left_out.empty()) return {};
+  return "Left out as private: " + join(analysis.redaction.left_out, ", ") + ".";
+}
+
+}  // namespace coldcase::report

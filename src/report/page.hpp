@@ -1,0 +1,82 @@
+// The contents of a report as people read it, before text or Markdown give it a shape: rows, lines
+// of stacks, groups of threads. All from an analysis that cleaned() made.
+#pragma once
+
+#include <coldcase/analysis.hpp>
+#include <string>
+#include <vector>
+
+namespace coldcase::report {
+
+// The verdict's main finding, or null.
+const Finding* main_finding(const Analysis& analysis);
+// The others, in their order.
+std::vector<const Finding*> other_findings(const Analysis& analysis);
+
+// "core.885, python3.6 (CPython 3.6.11), 10 threads, taken by gcore 2019-10-22 14:03 UTC"
+std::vector<std::string> subject_lines(const Analysis& analysis);
+// "pattern lock-cycle, signature cc1:..": empty when neither is known.
+std::string pattern_line(const Finding& finding);
+// "the lock's writer field holds 898; ..." from the claims; empty without evidence.
+std::string known_from(const Analysis& analysis, const std::vector<EvidenceId>& evidence);
+// " [e3, e5]"
+std::string evidence_marks(const std::vector<EvidenceId>& evidence);
+
+struct WaitRow {
+  std::string thread;
+  std::string waits_for;
+  std::string held_by;
+  std::string how;
+};
+std::vector<WaitRow> wait_rows(const Analysis& analysis, const Finding& finding);
+
+struct AdviceLine {
+  std::string text;
+  std::string url;
+};
+std::vector<AdviceLine> advice_lines(const Analysis& analysis, const Finding* finding);
+// What is known of a crash beside its story.
+std::vector<std::string> crash_lines(const Finding& finding);
+// The others' one paragraph each.
+std::string finding_paragraph(const Finding& finding);
+
+struct StackLine {
+  enum class Kind { frame, event, remark };
+  Kind kind = Kind::frame;
+  std::string left;  // the function; or the event or remark
+  bool python = false;
+  std::string right;  // where
+};
+// Frames with the waits and holds at them; interpreter's own and nameless frames folded.
+std::vector<StackLine> stack_lines(const Analysis& analysis, const ThreadFact& thread);
+
+struct StackBlock {
+  std::vector<ThreadId> threads;  // all with the very same lines
+  std::vector<StackLine> lines;
+};
+std::vector<StackBlock> stack_blocks(const Analysis& analysis,
+                                     const std::vector<ThreadId>& threads);
+std::vector<ThreadId> involved_threads(const Analysis& analysis, const Finding* finding);
+std::vector<ThreadId> other_threads(const Analysis& analysis, const Finding* finding);
+
+struct ThreadGroup {
+  std::vector<ThreadId> threads;
+  std::string state;  // "idle", "held up behind it"
+  std::string what;   // "waits for the GIL"
+  std::string where;  // "queue.get"
+  std::string names;  // "890, 891"
+};
+std::vector<ThreadGroup> thread_groups(const Analysis& analysis,
+                                       const std::vector<ThreadId>& threads);
+// "23 of 23 stacks complete; 5 locks held, none by a blocked thread"
+std::string checked_text(const Analysis& analysis);
+
+struct MissingLine {
+  std::string text;
+  std::string command;
+};
+std::vector<MissingLine> missing_lines(const Analysis& analysis);  // warnings and errors
+std::string remarks_text(const Analysis& analysis);  // notes that are only information
+std::string private_text(const Analysis& analysis);  // what was left out for privacy
+
+}  // namespace coldcase::report

@@ -1,0 +1,214 @@
+// Who waits for whom, and what the other threads do.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/text.hpp"
+#include "report/names.hpp"
+#include "report/page.hpp"
+
+namespace coldcase::report {
+namespace {
+
+// How the holder of an edge is known: the resource's own owner entry, or the edge's evidence.
+std::string how_known(const Analysis& analysis, const Edge& edge) {
+  std::string text = confidence_text(edge.confidence);
+  if (const ResourceId resource = edge.from.as<RefKind::resource>(); resource.known()) {
+    for (const Owner& owner : at(analysis, resource).owners) {
+      if (owner.by == edge.to) return text + ": " + basis_text(owner.basis);
+    }
+  }
+  if (!edge.evidence.empty()) {
+    text += ": " + basis_text(analysis.facts.evidence[edge.evidence.front().index].basis);
+  }
+  return text;
+}
+
+std::string waits_text(const Analysis& analysis, const Edge& edge) {
+  std::string text = ref_name(analysis, edge.to);
+  if (edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process) return text + " to end";
+  if (const ThreadId id = edge.from.as<RefKind::thread>(); id.known()) {
+    const ThreadFact& thread = at(analysis, id);
+    if (thread.wait) text += mode_text(thread.wait->mode);
+  }
+  return text;
+}
+
+std::string relation_text(Relation relation) {
+  std::string text(word(relation));
+  std::replace(text.begin(), text.end(), '_', ' ');
+  return text;
+}
+
+void add_holders(const Analysis& analysis, const Finding& finding, std::size_t wait,
+                 std::set<std::size_t>& used, std::vector<WaitRow>& rows) {
+  const Edge& edge = finding.path[wait];
+  const std::string waiter = ref_name(analysis, edge.from);
+  const std::string target = waits_text(analysis, edge);
+  bool held = false;
+  for (std::size_t i = 0; i < finding.path.size(); ++i) {
+    const Edge& next = finding.path[i];
+    if (next.from != edge.to || next.relation == Relation::waits_for) continue;
+    if (edge.to.kind != RefKind::resource) continue;
+    used.insert(i);
+    held = true;
+    std::string by = ref_name(analysis, next.to);
+    if (next.relation == Relation::ended_by || next.relation == Relation::fed_by)
+      by += next.relation == Relation::fed_by ? " (would fill it)" : " (would end it)";
+    rows.push_back({waiter, target, by, how_known(analysis, next)});
+  }
+  if (held) return;
+  const bool ends = edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process;
+  rows.push_back({waiter, target, ends ? "-" : "unknown", how_known(analysis, edge)});
+}
+
+}  // namespace
+
+std::vector<WaitRow> wait_rows(const Analysis& analysis, const Finding& finding) {
+  std::vector<WaitRow> rows;
+  std::set<std::size_t> used;
+  for (std::size_t i = 0; i < finding.path.size(); ++i) {
+    const Edge& edge = finding.path[i];
+    if (edge.relation == Relation::waits_for) add_holders(analysis, finding, i, used, rows);
+    // Relations that belong to no wait of the path, such as a process and its thread.
+    if (edge.relation != Relation::waits_for && used.count(i) == 0) {
+      rows.push_back({ref_name(analysis, edge.from), "(" + relation_text(edge.relation) + ")",
+                      ref_name(analysis, edge.to), how_known(analysis, edge)});
+    }
+  }
+  return rows;
+}
+
+std::vector<ThreadId> involved_threads(const Analysis&, const Finding* finding) {
+  std::vector<ThreadId> threads;
+  if (finding == nullptr || finding->kind == FindingKind::info) return threads;
+  const auto add = [&threads](ThreadId id) {
+    if (id.known() && std::find(threads.begin(), threads.end(), id) == threads.end())
+      threads.push_back(id);
+  };
+  if (finding->crash) add(finding->crash->thread);
+  for (const ThreadId id : finding->threads) add(id);
+  return threads;
+}
+
+std::vector<ThreadId> other_threads(const Analysis& analysis, const Finding* finding) {
+  const std::vector<ThreadId> involved = involved_threads(analysis, finding);
+  std::vector<ThreadId> others;
+  for (std::uint32_t i = 0; i < analysis.facts.threads.size(); ++i) {
+    const ThreadId id{i};
+    if (std::find(involved.begin(), involved.end(), id) == involved.end()) others.push_back(id);
+  }
+  return others;
+}
+
+namespace {
+
+std::string state_of(const ThreadFact& thread) {
+  if (thread.tag == Tag::behind) return "held up behind it";
+  if (thread.tag == Tag::deadlocked) return "deadlocked";
+  if (thread.tag == Tag::root_blocker) return "blocks others";
+  if (thread.state == ThreadState::unknown) return "state unknown";
+  return std::string(word(thread.state));
+}
+
+std::string doing(const Analysis& analysis, const ThreadFact& thread) {
+  std::vector<std::string> parts;
+  const bool waits = thread.wait && thread.state != ThreadState::running;
+  const bool unclear = waits && thread.wait->kind == WaitKind::unknown && thread.wait->on.empty();
+  if (waits && !unclear) parts.push_back("waits for " + wait_target(analysis, *thread.wait));
+  for (const Hold& hold : thread.holds) {
+    if (!hold.resource.known()) continue;
+    parts.push_back("has " + resource_name(analysis, hold.resource));
+    if (parts.size() == 4) break;
+  }
+  return join(parts, ", ");
+}
+
+// The user's own line if there is one, else the innermost name.
+std::string where_of(const Analysis& analysis, const ThreadFact& thread) {
+  if (!thread.stack.known()) return {};
+  const Stack& stack = analysis.facts.stacks[thread.stack.index];
+  std::string innermost;
+  for (const std::uint32_t index : stack.frames) {
+    innermost = analysis.facts.frames[index].function;
+    if (!innermost.empty()) break;
+  }
+  if (thread.site && *thread.site < stack.frames.size()) {
+    const Frame& site = analysis.facts.frames[stack.frames[*thread.site]];
+    const std::string place = place_text(site.file, site.line);
+    if (site.function.empty()) return place;
+    std::string text = site.function + (place.empty() ? "" : " at " + place);
+    if (!innermost.empty() && innermost != site.function) text += ", in " + innermost;
+    return text;
+  }
+  return innermost;
+}
+
+std::string names_of(const Analysis& analysis, const std::vector<ThreadId>& threads) {
+  constexpr std::size_t listed = 6;
+  std::vector<std::string> names;
+  for (const ThreadId id : threads) {
+    const ThreadFact& thread = at(analysis, id);
+    if (names.size() == listed && threads.size() > listed + 1) {
+      names.push_back("and " + std::to_string(threads.size() - listed) + " more");
+      break;
+    }
+    const bool alone = threads.size() <= 2 && !thread.name.empty();
+    names.push_back(alone || !thread.tid ? short_name(analysis, id) : std::to_string(*thread.tid));
+  }
+  return join(names, ", ");
+}
+
+}  // namespace
+
+std::vector<ThreadGroup> thread_groups(const Analysis& analysis,
+                                       const std::vector<ThreadId>& threads) {
+  std::vector<ThreadGroup> groups;
+  std::map<std::vector<std::string>, std::size_t> places;
+  for (const ThreadId id : threads) {
+    const ThreadFact& thread = at(analysis, id);
+    ThreadGroup group{
+        {}, state_of(thread), doing(analysis, thread), where_of(analysis, thread), {}};
+    const auto found = places.emplace(
+        std::vector<std::string>{group.state, group.what, group.where}, groups.size());
+    if (found.second) groups.push_back(group);
+    groups[found.first->second].threads.push_back(id);
+  }
+  for (ThreadGroup& group : groups) group.names = names_of(analysis, group.threads);
+  // Who is held up first, then by size; ties in the order of the threads.
+  const auto behind = [](const ThreadGroup& group) { return group.state == "held up behind it"; };
+  std::stable_sort(groups.begin(), groups.end(), [&](const ThreadGroup& a, const ThreadGroup& b) {
+    if (behind(a) != behind(b)) return behind(a);
+    return a.threads.size() > b.threads.size();
+  });
+  return groups;
+}
+
+std::string checked_text(const Analysis& analysis) {
+  std::size_t complete = 0;
+  std::size_t held = 0;
+  std::size_t held_blocked = 0;
+  bool gil_holder_runs = false;
+  for (const ThreadFact& thread : analysis.facts.threads) {
+    if (thread.stack.known())
+      complete += analysis.facts.stacks[thread.stack.index].stop_code == "outermost";
+    held += thread.holds.size();
+    if (thread.state == ThreadState::blocked) held_blocked += thread.holds.size();
+    for (const PythonThread& python : thread.python) {
+      gil_holder_runs = gil_holder_runs || (python.gil_state == GilState::holds &&
+                                            thread.state == ThreadState::running);
+    }
+  }
+  const std::size_t all = analysis.facts.threads.size();
+  std::string text = complete == all ? "all " + counted(all, "stack")
+                                     : std::to_string(complete) + " of " + counted(all, "stack");
+  text += " complete; " + counted(held, "lock") + " held";
+  if (held > 0) {
+    text += held_blocked == 0 ? ", none by a blocked thread"
+                              : ", " + std::to_string(held_blocked) + " by blocked threads";
+  }
+  if (gil_holder_runs) text += "; the thread that has the GIL runs";
+  return text + ".";
+}
+
+}  // namespace coldcase::report

@@ -1,0 +1,29 @@
+// One core opened up to its unwound threads: what both drivers, analyze and inspect, start from. The parts
+// point into each other; a Session is made once and not moved.
+#pragma once
+
+#include <coldcase/analyze.hpp>
+#include <memory>
+
+#include "bytes/input.hpp"
+#include "core/core.hpp"
+#include "image/image.hpp"
+#include "modules/modules.hpp"
+#include "threads/threads.hpp"
+
+namespace coldcase {
+
+struct Session {
+  Input input;
+  Core core;
+  std::int32_t signal_thread = 0;  // the first thread of the core: in a kernel core it took the signal
+  MemoryImage saved;               // the core alone
+  Modules modules;
+  MemoryImage image;               // with the files' bytes where the core left them out
+  std::unique_ptr<Threads> threads;
+};
+
+// Throws Error when the file is no core we can read.
+std::unique_ptr<Session> open_session(const std::string& path, const AnalyzeOptions& options);
+
+}  // namespace coldcase

@@ -1,0 +1,119 @@
+#include "threads/rules.hpp"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+
+#include <cstdlib>
+#include <memory>
+
+namespace coldcase {
+namespace {
+
+using Kind = RegisterRule::Kind;
+
+struct FreeFrame {
+  void operator()(Dwarf_Frame* frame) const {
+    std::free(frame);
+  }  // NOLINT: libdw hands out malloc'ed
+};
+
+constexpr bool callee_saved(int number) {
+  return number == dw_rbx || number == dw_rbp || (number >= dw_r12 && number <= dw_r15);
+}
+
+bool executable(const Module& module, std::uint64_t value) {
+  for (const auto& load : module.headers) {
+    if (load.type != elf::pt_load || (load.flags & elf::flag_x) == 0) continue;
+    if (value >= load.vaddr && value - load.vaddr < load.memsz) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::span<const Operation> Rules::operations(const RegisterRule& rule) const {
+  return std::span(operations_).subspan(static_cast<std::size_t>(rule.offset), rule.operations);
+}
+
+std::uint32_t Rules::row_of(Addr pc, bool exact) {
+  auto& known = exact ? exact_ : after_call_;
+  const auto [at, fresh] = known.try_emplace(pc.value, static_cast<std::uint32_t>(rows_.size()));
+  if (!fresh) return at->second;
+  Row row;
+  row.pc = pc;
+  row.lookup = exact || pc.value == 0 ? pc : Addr{pc.value - 1};
+  fill(row);
+  rows_.push_back(row);
+  return at->second;
+}
+
+RegisterRule Rules::keep_expression(Kind kind, const void* operations, std::size_t count) {
+  constexpr std::size_t most = 256;
+  if (count > most) return {};
+  RegisterRule rule{kind, static_cast<std::int32_t>(operations_.size()),
+                    static_cast<std::uint16_t>(count)};
+  const auto* from = static_cast<const Dwarf_Op*>(operations);
+  for (std::size_t i = 0; i < count; ++i) {
+    operations_.push_back({from[i].atom, from[i].number, from[i].number2});
+  }
+  return rule;
+}
+
+RegisterRule Rules::register_rule(void* frame, int number) {
+  Dwarf_Op memory[3];
+  Dwarf_Op* ops = nullptr;
+  std::size_t count = 0;
+  if (dwarf_frame_register(static_cast<Dwarf_Frame*>(frame), number, memory, &ops, &count) != 0)
+    return {};
+  // libdw 0.188 reports rbx undefined and rax the same by default (native-waits.md 11). What the
+  // ABI says stands: callee-saved registers without a rule are kept, the others are lost.
+  if (count == 0) return {callee_saved(number) ? Kind::same : Kind::unknown, 0, 0};
+  const bool value = ops[count - 1].atom == DW_OP_stack_value;
+  const std::size_t plain = value ? count - 1 : count;
+  if (ops[0].atom == DW_OP_call_frame_cfa && plain <= 2 &&
+      (plain == 1 || ops[1].atom == DW_OP_plus_uconst)) {
+    const auto offset = plain == 1 ? 0 : static_cast<std::int32_t>(ops[1].number);
+    return {value ? Kind::value_is : Kind::saved_at, offset, 0};
+  }
+  if (count == 1 && ops[0].atom == DW_OP_regx) {
+    return {Kind::in_register, static_cast<std::int32_t>(ops[0].number), 0};
+  }
+  if (count == 1 && ops[0].atom >= DW_OP_reg0 && ops[0].atom <= DW_OP_reg31) {
+    return {Kind::in_register, ops[0].atom - DW_OP_reg0, 0};
+  }
+  return keep_expression(value ? Kind::value_expression : Kind::saved_at_expression, ops, plain);
+}
+
+void Rules::fill(Row& row) {
+  row.module = modules_->find(row.lookup);
+  if (row.module == nullptr || !row.module->file) {
+    row.in_code = row.module != nullptr && executable(*row.module, row.module->to_file(row.lookup));
+    return;
+  }
+  const std::uint64_t value = row.module->to_file(row.lookup);
+  row.in_code = executable(*row.module, value);
+  Dwarf_CFI* cfi = row.module->file->cfi();
+  Dwarf_Frame* raw = nullptr;
+  if (cfi == nullptr || dwarf_cfi_addrframe(cfi, value, &raw) != 0) return;
+  const std::unique_ptr<Dwarf_Frame, FreeFrame> frame(raw);
+  const int return_register = dwarf_frame_info(raw, nullptr, nullptr, &row.signal_frame);
+  Dwarf_Op* ops = nullptr;
+  std::size_t count = 0;
+  if (dwarf_frame_cfa(raw, &ops, &count) != 0 || count == 0 || return_register != dw_ra) return;
+  if (count == 1 && ops[0].atom == DW_OP_bregx && ops[0].number < register_count) {
+    row.cfa_register = static_cast<std::int16_t>(ops[0].number);
+    row.cfa_offset = static_cast<std::int32_t>(ops[0].number2);
+  } else if (count == 1 && ops[0].atom >= DW_OP_breg0 && ops[0].atom <= DW_OP_breg16) {
+    row.cfa_register = static_cast<std::int16_t>(ops[0].atom - DW_OP_breg0);
+    row.cfa_offset = static_cast<std::int32_t>(ops[0].number);
+  } else {
+    row.cfa_expression = keep_expression(Kind::value_expression, ops, count);
+  }
+  for (int number = 0; number < static_cast<int>(register_count); ++number) {
+    row.registers[static_cast<std::size_t>(number)] = register_rule(raw, number);
+  }
+  row.has_cfi = true;
+  row.outermost = row.registers[dw_ra].kind == Kind::unknown;
+}
+
+}  // namespace coldcase

@@ -1,0 +1,18 @@
+# Live tests: real processes that hang or crash, real cores, the real program. Included from tests/.
+# A group that this machine cannot try (no compiler, no gcore, cores piped away) is skipped.
+find_program(COLDCASE_TEST_PYTHON NAMES python3)
+if(COLDCASE_TEST_PYTHON)
+  foreach(group IN ITEMS founding python_locks healthy native crash)
+    add_test(NAME live_${group}
+      COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/live_test.py --group ${group}
+              --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${group})
+    set_tests_properties(live_${group} PROPERTIES LABELS live TIMEOUT 300 SKIP_RETURN_CODE 77)
+  endforeach()
+  add_executable(oracle ${CMAKE_CURRENT_LIST_DIR}/oracle/oracle.cpp)
+  target_include_directories(oracle PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(oracle PRIVATE coldcase coldcase_dw)
+  add_test(NAME live_stacks
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/stacks_test.py --program $<TARGET_FILE:coldcase_program>
+            --oracle $<TARGET_FILE:oracle> --work ${PROJECT_BINARY_DIR}/live/stacks)
+  set_tests_properties(live_stacks PROPERTIES LABELS live TIMEOUT 600 SKIP_RETURN_CODE 77)
+endif()
