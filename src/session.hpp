@@ -1,5 +1,5 @@
-// One core opened up to its unwound threads: what both drivers, analyze and inspect, start from. The parts
-// point into each other; a Session is made once and not moved.
+// One core opened up to its unwound threads: what both drivers, analyze and inspect, start from.
+// The parts point into each other; a Session is made once and not moved.
 #pragma once
 
 #include <coldcase/analyze.hpp>
@@ -16,10 +16,11 @@ namespace coldcase {
 struct Session {
   Input input;
   Core core;
-  std::int32_t signal_thread = 0;  // the first thread of the core: in a kernel core it took the signal
-  MemoryImage saved;               // the core alone
+  std::int32_t signal_thread =
+      0;              // the first thread of the core: in a kernel core it took the signal
+  MemoryImage saved;  // the core alone
   Modules modules;
-  MemoryImage image;               // with the files' bytes where the core left them out
+  MemoryImage image;  // with the files' bytes where the core left them out
   std::unique_ptr<Threads> threads;
 };
 

@@ -134,42 +134,50 @@ void write_report(const Analysis& analysis, const ReportOptions& options, std::o
   if (!out) throw Error(Trouble::cannot_write, "cannot write to standard output");
 }
 
-void write_table(const Table& table, bool json, std::ostream& out) {
-  if (json) {
-    out << "[";
-    for (std::size_t r = 0; r < table.rows.size(); ++r) {
-      out << (r == 0 ? "\n {" : ",\n {");
-      bool first = true;
-      for (std::size_t c = 0; c < table.columns.size(); ++c) {
-        if (table.rows[r][c].empty()) continue;
-        out << (first ? "" : ", ") << json_text(table.columns[c]) << ": "
-            << json_text(table.rows[r][c]);
-        first = false;
-      }
-      out << "}";
+namespace {
+
+void write_table_json(const Table& table, std::ostream& out) {
+  out << "[";
+  for (std::size_t r = 0; r < table.rows.size(); ++r) {
+    out << (r == 0 ? "\n {" : ",\n {");
+    bool first = true;
+    for (std::size_t c = 0; c < table.columns.size(); ++c) {
+      if (table.rows[r][c].empty()) continue;
+      out << (first ? "" : ", ") << json_text(table.columns[c]) << ": "
+          << json_text(table.rows[r][c]);
+      first = false;
     }
-    out << "\n]\n";
-    return;
+    out << "}";
   }
+  out << "\n]\n";
+}
+
+void write_row(const std::vector<std::string>& row, const std::vector<std::size_t>& widths,
+               std::ostream& out) {
+  std::string line;
+  for (std::size_t c = 0; c < row.size(); ++c) {
+    const std::string cell = clean_text(row[c], 400);
+    line += cell;
+    if (c + 1 < row.size())
+      line += std::string(widths[c] + 2 - std::min(columns_of(cell), widths[c] + 1), ' ');
+  }
+  while (!line.empty() && line.back() == ' ') line.pop_back();
+  out << line << '\n';
+}
+
+}  // namespace
+
+void write_table(const Table& table, bool json, std::ostream& out) {
+  if (json) return write_table_json(table, out);
   std::vector<std::size_t> widths;
   for (const std::string& column : table.columns) widths.push_back(column.size());
   for (const auto& row : table.rows) {
-    for (std::size_t c = 0; c < row.size(); ++c)
-      widths[c] = std::min<std::size_t>(std::max(widths[c], columns_of(row[c])), 60);
-  }
-  const auto write_row = [&](const std::vector<std::string>& row) {
-    std::string line;
     for (std::size_t c = 0; c < row.size(); ++c) {
-      const std::string cell = clean_text(row[c], 400);
-      line += cell;
-      if (c + 1 < row.size())
-        line += std::string(widths[c] + 2 - std::min(columns_of(cell), widths[c] + 1), ' ');
+      widths[c] = std::min<std::size_t>(std::max(widths[c], columns_of(row[c])), 60);
     }
-    while (!line.empty() && line.back() == ' ') line.pop_back();
-    out << line << '\n';
-  };
-  write_row(table.columns);
-  for (const auto& row : table.rows) write_row(row);
+  }
+  write_row(table.columns, widths, out);
+  for (const auto& row : table.rows) write_row(row, widths, out);
 }
 
 }  // namespace coldcase::cli

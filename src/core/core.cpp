@@ -11,7 +11,9 @@ namespace {
 
 using Kind = CoreProblem::Kind;
 
-bool is_elf(Bytes file) { return parse_at<std::uint32_t>(file, 0) == std::uint32_t{0x464c457f}; }
+bool is_elf(Bytes file) {
+  return parse_at<std::uint32_t>(file, 0) == std::uint32_t{0x464c457f};
+}
 
 bool looks_like_text(Bytes file) {
   const Bytes head = slice(file, 0, 256);
@@ -30,16 +32,18 @@ elf::Header check_header(Bytes file, std::string_view name) {
   const auto header = parse_at<elf::Header>(file, 0);
   if (!header) throw messages::nothing_left(name, file.size());
   if (header->type != elf::type_core) throw messages::not_a_core(name, header->type);
-  if (header->machine != elf::machine_x86_64) throw messages::foreign_machine(name, header->machine);
+  if (header->machine != elf::machine_x86_64)
+    throw messages::foreign_machine(name, header->machine);
   return *header;
 }
 
-// How many program headers there are. More than 65,534 (PN_XNUM): the count is in section header 0, which
-// the kernel puts at the end of the file; a cut core has lost it, and the entries are walked up to the
-// first segment's bytes instead.
+// How many program headers there are. More than 65,534 (PN_XNUM): the count is in section header 0,
+// which the kernel puts at the end of the file; a cut core has lost it, and the entries are walked
+// up to the first segment's bytes instead.
 std::uint64_t count_headers(const elf::Header& header, Bytes file) {
   if (header.phnum != elf::phnum_in_section_zero) return header.phnum;
-  if (const auto section = parse_at<elf::SectionHeader>(file, header.shoff); section && header.shoff != 0) {
+  if (const auto section = parse_at<elf::SectionHeader>(file, header.shoff);
+      section && header.shoff != 0) {
     return section->info;
   }
   std::uint64_t first_bytes = file.size();
@@ -72,8 +76,8 @@ void add_segment(const elf::ProgramHeader& header, Core& core) {
   core.segments.push_back(segment);
 }
 
-// Both writers make one PT_NOTE. Others are read when they follow it: headers over the same bytes, each
-// read anew, would cost the product of both counts.
+// Both writers make one PT_NOTE. Others are read when they follow it: headers over the same bytes,
+// each read anew, would cost the product of both counts.
 void add_notes(const elf::ProgramHeader& header, std::uint64_t& read_to, Core& core) {
   std::uint64_t end = 0;
   if (__builtin_add_overflow(header.offset, header.filesz, &end)) return;
@@ -106,19 +110,23 @@ Core parse_core(Bytes file, std::string_view name) {
   std::uint64_t count = 0;
   std::uint64_t notes_read_to = 0;
   for (; count < wanted; ++count) {
-    const auto entry = parse_at<elf::ProgramHeader>(file, header.phoff + count * sizeof(elf::ProgramHeader));
+    const auto entry =
+        parse_at<elf::ProgramHeader>(file, header.phoff + count * sizeof(elf::ProgramHeader));
     if (!entry) break;
     if (entry->type == elf::pt_load) add_segment(*entry, core);
     if (entry->type == elf::pt_note) add_notes(*entry, notes_read_to, core);
   }
   if (count < wanted) core.problems.push_back({Kind::headers_cut, count});
   core.identity.push_back(slice(file, header.phoff, count * sizeof(elf::ProgramHeader)));
-  // The kernel's core_sort_vma = 1 writes the smallest mappings first: never rely on the file's order.
+  // The kernel's core_sort_vma = 1 writes the smallest mappings first: never rely on the file's
+  // order.
   std::ranges::sort(core.segments, {}, [](const Segment& s) { return s.range.begin; });
-  const bool memory = std::ranges::any_of(core.segments, [](const Segment& s) { return !s.bytes.empty(); });
+  const bool memory =
+      std::ranges::any_of(core.segments, [](const Segment& s) { return !s.bytes.empty(); });
   if (core.threads.empty() && !memory) throw messages::nothing_left(name, file.size());
   if (core.threads.empty()) core.problems.push_back({Kind::no_threads, 0});
-  if (core.writer == Writer::other && !core.threads.empty() && core.signal) core.writer = Writer::kernel;
+  if (core.writer == Writer::other && !core.threads.empty() && core.signal)
+    core.writer = Writer::kernel;
   return core;
 }
 
@@ -126,8 +134,9 @@ FileKind kind_of_file(Bytes file) {
   const auto header = parse_at<elf::Header>(file, 0);
   if (!is_elf(file) || !header) return FileKind::other;
   if (header->type == elf::type_core) return FileKind::core;
-  return header->type == elf::type_executable || header->type == elf::type_shared ? FileKind::program
-                                                                                   : FileKind::other;
+  return header->type == elf::type_executable || header->type == elf::type_shared
+             ? FileKind::program
+             : FileKind::other;
 }
 
 }  // namespace coldcase

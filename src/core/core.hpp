@@ -2,7 +2,8 @@
 // x86_64 cores of the Linux kernel and of gdb's gcore; cut files as far as they go.
 //
 //   const Input input = open_input("core.885");
-//   const Core core = parse_core(input.bytes());   // throws Error only when it is no core we can read
+//   const Core core = parse_core(input.bytes());   // throws Error only when it is no core we can
+//   read
 #pragma once
 
 #include <coldcase/address.hpp>
@@ -17,8 +18,8 @@
 
 namespace coldcase {
 
-// One PT_LOAD. `bytes` is what is present of the `saved` bytes the core declares; the rest of `range`
-// is mapped and not saved, or lost with the file's end.
+// One PT_LOAD. `bytes` is what is present of the `saved` bytes the core declares; the rest of
+// `range` is mapped and not saved, or lost with the file's end.
 struct Segment {
   Range range;
   Bytes bytes;
@@ -30,10 +31,10 @@ struct Segment {
 
 // One NT_PRSTATUS (Linux include/linux/elfcore.h, struct elf_prstatus).
 struct CoreThread {
-  std::int32_t tid = 0;       // as the writer of the core sees it: may be another PID namespace's
-  std::int16_t signal = 0;    // pr_cursig: the dump's signal, in every thread of a kernel core
-  std::int32_t ppid = 0;      // 0 in gcore's
-  std::uint64_t cpu_us = 0;   // user + system time; gcore writes 0
+  std::int32_t tid = 0;      // as the writer of the core sees it: may be another PID namespace's
+  std::int16_t signal = 0;   // pr_cursig: the dump's signal, in every thread of a kernel core
+  std::int32_t ppid = 0;     // 0 in gcore's
+  std::uint64_t cpu_us = 0;  // user + system time; gcore writes 0
   Registers registers;
 };
 
@@ -41,7 +42,7 @@ struct CoreThread {
 struct SignalInfo {
   std::int32_t number = 0;
   std::int32_t code = 0;
-  Addr address;            // of a fault; shares its bytes with sender_pid
+  Addr address;  // of a fault; shares its bytes with sender_pid
   std::int32_t sender_pid = 0;
 };
 
@@ -50,7 +51,7 @@ struct ProcessInfo {
   std::int32_t pid = 0;
   std::int32_t ppid = 0;
   std::uint32_t uid = 0;
-  std::string_view name;   // pr_fname, 15 bytes
+  std::string_view name;  // pr_fname, 15 bytes
 };
 
 // One row of NT_FILE, the offset in bytes whatever unit the note used.
@@ -65,7 +66,12 @@ enum class Writer : std::uint8_t { kernel, gcore, other };
 // What the parser lost or met, for the report's notes.
 struct CoreProblem {
   enum class Kind : std::uint8_t {
-    headers_cut, notes_cut, bad_file_note, unknown_note_size, no_threads, segment_overflow
+    headers_cut,
+    notes_cut,
+    bad_file_note,
+    unknown_note_size,
+    no_threads,
+    segment_overflow
   };
   Kind kind;
   std::uint64_t detail = 0;
@@ -73,13 +79,13 @@ struct CoreProblem {
 
 struct Core {
   Bytes file;
-  std::vector<Segment> segments;  // by address; disjoint is not promised here
+  std::vector<Segment> segments;    // by address; disjoint is not promised here
   std::vector<CoreThread> threads;  // in the core's order
   std::optional<ProcessInfo> process;
   std::optional<SignalInfo> signal;
   std::vector<FileMapping> files;  // by address
   std::vector<std::pair<std::uint64_t, std::uint64_t>> auxv;
-  std::vector<Bytes> identity;     // ELF header, program headers and notes: what `identity` hashes
+  std::vector<Bytes> identity;  // ELF header, program headers and notes: what `identity` hashes
   Writer writer = Writer::other;
   std::uint64_t declared_bytes = 0;  // where the last segment should end
   std::vector<CoreProblem> problems;

@@ -1,5 +1,5 @@
-// The few ELF structures a core consists of, as the file has them (System V ABI, "ELF-64 Object File
-// Format"; Linux include/uapi/linux/elf.h). Our own, so that this stage needs no library.
+// The few ELF structures a core consists of, as the file has them (System V ABI, "ELF-64 Object
+// File Format"; Linux include/uapi/linux/elf.h). Our own, so that this stage needs no library.
 #pragma once
 
 #include <array>

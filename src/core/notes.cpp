@@ -10,11 +10,12 @@ namespace {
 using Kind = CoreProblem::Kind;
 
 // struct elf_prstatus, x86_64: offsets into the note's 336 bytes.
-constexpr std::uint64_t prstatus_size = 336, prstatus_cursig = 12, prstatus_pid = 32, prstatus_ppid = 36,
-                        prstatus_utime = 48, prstatus_stime = 64, prstatus_registers = 112;
+constexpr std::uint64_t prstatus_size = 336, prstatus_cursig = 12, prstatus_pid = 32,
+                        prstatus_ppid = 36, prstatus_utime = 48, prstatus_stime = 64,
+                        prstatus_registers = 112;
 // struct elf_prpsinfo, x86_64.
-constexpr std::uint64_t prpsinfo_uid = 16, prpsinfo_pid = 24, prpsinfo_ppid = 28, prpsinfo_fname = 40,
-                        prpsinfo_size = 136, fname_size = 16;
+constexpr std::uint64_t prpsinfo_uid = 16, prpsinfo_pid = 24, prpsinfo_ppid = 28,
+                        prpsinfo_fname = 40, prpsinfo_size = 136, fname_size = 16;
 
 template <Plain T>
 T field(Bytes note, std::uint64_t offset) {
@@ -56,7 +57,8 @@ void parse_prpsinfo(Bytes note, Core& core) {
 }
 
 void parse_siginfo(Bytes note, Core& core) {
-  // The kernel writes one; gcore one per thread, all the SIGSTOP of its own ptrace: the first stands.
+  // The kernel writes one; gcore one per thread, all the SIGSTOP of its own ptrace: the first
+  // stands.
   if (core.signal || note.size() < 24) return;
   core.signal = SignalInfo{field<std::int32_t>(note, 0), field<std::int32_t>(note, 8),
                            Addr{field<std::uint64_t>(note, 16)}, field<std::int32_t>(note, 16)};
@@ -70,8 +72,9 @@ void parse_auxv(Bytes note, Core& core) {
   }
 }
 
-// count, page_size, {start, end, offset} * count, names. The trap: the kernel writes page_size 4096 and
-// offsets in pages, gdb writes page_size 1 and offsets in bytes. Always multiply by the note's field.
+// count, page_size, {start, end, offset} * count, names. The trap: the kernel writes page_size 4096
+// and offsets in pages, gdb writes page_size 1 and offsets in bytes. Always multiply by the note's
+// field.
 void parse_files(Bytes note, Core& core) {
   const auto count = field<std::uint64_t>(note, 0);
   const auto unit = field<std::uint64_t>(note, 8);
@@ -86,8 +89,9 @@ void parse_files(Bytes note, Core& core) {
     file.range = {Addr{field<std::uint64_t>(note, row)}, Addr{field<std::uint64_t>(note, row + 8)}};
     file.path = text_at(note, name_at);
     name_at += file.path.size() + 1;
-    const bool sane = file.range.begin < file.range.end && !file.path.empty() &&
-                      !__builtin_mul_overflow(field<std::uint64_t>(note, row + 16), unit, &file.offset);
+    const bool sane =
+        file.range.begin < file.range.end && !file.path.empty() &&
+        !__builtin_mul_overflow(field<std::uint64_t>(note, row + 16), unit, &file.offset);
     if (sane) core.files.push_back(file);
     if (!sane) core.problems.push_back({Kind::bad_file_note, i});
     if (name_at >= note.size() && i + 1 < count) {
@@ -101,20 +105,27 @@ void parse_note(std::string_view name, std::uint32_t type, Bytes content, Core& 
   if (name == "GDB" && type == elf::nt_gdb_tdesc) core.writer = Writer::gcore;
   if (name != "CORE") return;  // LINUX: extended registers; others: not ours. Unknown is no error.
   switch (type) {
-    case elf::nt_prstatus: return parse_prstatus(content, core);
-    case elf::nt_prpsinfo: return parse_prpsinfo(content, core);
-    case elf::nt_siginfo: return parse_siginfo(content, core);
-    case elf::nt_auxv: return parse_auxv(content, core);
+    case elf::nt_prstatus:
+      return parse_prstatus(content, core);
+    case elf::nt_prpsinfo:
+      return parse_prpsinfo(content, core);
+    case elf::nt_siginfo:
+      return parse_siginfo(content, core);
+    case elf::nt_auxv:
+      return parse_auxv(content, core);
     case elf::nt_file: {
       // gdb before 14 writes no target description for some machines; its unit of 1 gives it away.
       if (field<std::uint64_t>(content, 8) == 1) core.writer = Writer::gcore;
       return parse_files(content, core);
     }
-    default: return;
+    default:
+      return;
   }
 }
 
-constexpr std::uint64_t padded(std::uint32_t size) { return (std::uint64_t{size} + 3) & ~std::uint64_t{3}; }
+constexpr std::uint64_t padded(std::uint32_t size) {
+  return (std::uint64_t{size} + 3) & ~std::uint64_t{3};
+}
 
 }  // namespace
 

@@ -5,7 +5,8 @@
 
 namespace coldcase {
 
-// `part` is the content of one PT_NOTE, as much as the file has; `cut` says that it has not all of it.
+// `part` is the content of one PT_NOTE, as much as the file has; `cut` says that it has not all of
+// it.
 void parse_notes(Bytes part, bool cut, Core& core);
 
 }  // namespace coldcase

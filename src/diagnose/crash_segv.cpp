@@ -22,7 +22,8 @@ std::vector<Finding> detect_crash_segv(const Scene& scene) {
     if (!signal->code_name.empty()) text += " (" + signal->code_name + ")";
     if (crash.address) text += " at address " + hex(crash.address->value);
     if (!crash.address_is.empty()) text += ": " + crash.address_is;
-    finding.story.push_back({text + ".", crash_evidence(scene, crash, "NT_SIGINFO")});
+    text += ".";
+    finding.story.push_back({text, crash_evidence(scene, crash, "NT_SIGINFO")});
     finding.summary = {what + " in " + where + "."};
     if (null) {
       finding.advice.push_back(

@@ -82,16 +82,13 @@ void tell_gil_holder(const Scene& scene, const Inversion& in, std::vector<StoryL
   story.push_back({name + " has the GIL.", owner_evidence(scene, in.gil, in.gil_holder)});
   const Frame* python = find_python_frame(scene, in.gil_holder, true);
   const Frame* site = scene.site_of(in.gil_holder);
-  std::string text = "It did not give it up when it called into native code";
-  if (python != nullptr) text += " in " + Scene::text_of(python);
+  std::string text = "It did not give the GIL up when it called native code";
+  if (python != nullptr) text += ", in " + Scene::text_of(python);
   text += ".";
-  if (site != nullptr && site->kind != FrameKind::python)
-    text += " " + Scene::text_of(site) + " is what runs there;";
-  text +=
-      thread.api
-          ? " it called the driver's" + via(thread) + ", which wants that lock."
-          : std::string(site != nullptr && site->kind != FrameKind::python ? " it" : " That code") +
-                " wants the lock.";
+  const bool native = site != nullptr && site->kind != FrameKind::python;
+  text += " That code" + (native ? ", " + Scene::text_of(site) + "," : std::string());
+  text += thread.api ? " called the driver's" + via(thread) + ", which wants that same lock."
+                     : " wants that same lock.";
   std::vector<EvidenceId> known = thread.wait->evidence;
   const auto api = find_evidence(scene, in.gil_holder, "libcuda's");
   known.insert(known.end(), api.begin(), api.end());

@@ -96,10 +96,10 @@ ProcessFact process_fact(const View& view) {
                            ? nullptr
                            : &view.modules.list[view.modules.executable];
   fact.executable = view.module_id(main);
-  if (main != nullptr)
-    fact.label = clean_text(main->name());
-  else if (core.process)
+  // pr_fname is the thread's own name in a kernel core, cut at 15 bytes.
+  if (core.process && (main == nullptr || !main->name().starts_with(core.process->name))) {
     fact.label = clean_text(core.process->name);
+  }
   fact.dump_reason = DumpReason::unknown;
   if (core.writer == Writer::gcore) {
     fact.dump_reason = DumpReason::snapshot;

@@ -65,6 +65,12 @@ std::string escaped(std::string_view text) {
         safe += c;
         safe += breaker;
         break;
+      case '_':
+        // Inside a word it is no markup.
+        if (i == 0 || i + 1 == text.size() || !word_char(text[i - 1]) || !word_char(text[i + 1]))
+          safe += '\\';
+        safe += c;
+        break;
       case ':':
         safe += c;
         if (text.substr(i + 1, 2) == "//") safe += breaker;
@@ -72,7 +78,6 @@ std::string escaped(std::string_view text) {
       case '\\':
       case '`':
       case '*':
-      case '_':
       case '[':
       case ']':
       case '~':

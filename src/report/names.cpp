@@ -53,7 +53,7 @@ std::string resource_name(const Analysis& analysis, ResourceId id) {
   std::string name = resource.label.empty() ? "a " + kind_text(resource.kind) : resource.label;
   const bool plain = resource.kind == WaitKind::gil || resource.at.empty();
   if (!plain && name.find("0x") == std::string::npos)
-    name += " " + hex(resource.at.front().address.value);
+    name += " at " + hex(resource.at.front().address.value);
   return name;
 }
 
@@ -81,8 +81,8 @@ std::string ref_name(const Analysis& analysis, Ref ref) {
 }
 
 std::string mode_text(const std::optional<Mode>& mode) {
-  if (mode == Mode::read || mode == Mode::shared) return " for reading";
-  if (mode == Mode::write) return " for writing";
+  if (mode == Mode::read || mode == Mode::shared) return ", for reading";
+  if (mode == Mode::write) return ", for writing";
   return {};
 }
 

@@ -19,7 +19,7 @@ std::string process_name(const Analysis& analysis, ProcessId id);
 std::string ref_name(const Analysis& analysis, Ref ref);
 std::string resource_name(const Analysis& analysis, ResourceId id);
 
-// " for writing"; empty when there is no mode or it says nothing.
+// ", for writing"; empty when there is no mode or it says nothing.
 std::string mode_text(const std::optional<Mode>& mode);
 
 // "rwlock", "import lock": a wait's kind in words.

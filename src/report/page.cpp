@@ -59,6 +59,24 @@ std::string subject_line(const Analysis& analysis, const InputFact& input) {
   return join(parts, ", ");
 }
 
+// With a capital and a full stop, unless it begins with a name or ends by itself.
+std::string sentence(std::string text) {
+  if (text.empty()) return text;
+  const std::string first = text.substr(0, text.find(' '));
+  const bool plain =
+      std::all_of(first.begin(), first.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+  if (plain) text.front() = static_cast<char>(text.front() - 'a' + 'A');
+  if (std::string_view(".!?:").find(text.back()) == std::string_view::npos) text += '.';
+  return text;
+}
+
+// "Check it (a.cc:1)." with the stop of the sentence behind the place.
+std::string with_place(std::string text, const std::string& place) {
+  const bool stop = !text.empty() && text.back() == '.';
+  if (stop) text.pop_back();
+  return text + " (" + place + ")" + (stop ? "." : "");
+}
+
 }  // namespace
 
 const Finding* main_finding(const Analysis& analysis) {
@@ -126,7 +144,7 @@ std::vector<AdviceLine> advice_lines(const Analysis& analysis, const Finding* fi
       if (advice.location) {
         const std::string place = place_text(advice.location->file, advice.location->line);
         if (!place.empty() && line.text.find(place) == std::string::npos)
-          line.text += " (" + place + ")";
+          line.text = with_place(line.text, place);
       }
       lines.push_back(line);
     }
@@ -181,7 +199,8 @@ std::vector<MissingLine> missing_lines(const Analysis& analysis) {
     for (const Note& note : analysis.facts.notes) {
       if (note.severity != severity) continue;
       MissingLine line{note.text, note.command};
-      if (!note.advice.empty()) line.text += (line.text.empty() ? "" : " ") + note.advice;
+      line.text = sentence(note.text);
+      if (!note.advice.empty()) line.text += (line.text.empty() ? "" : " ") + sentence(note.advice);
       lines.push_back(line);
     }
   }
@@ -191,7 +210,7 @@ std::vector<MissingLine> missing_lines(const Analysis& analysis) {
 std::string remarks_text(const Analysis& analysis) {
   std::vector<std::string> texts;
   for (const Note& note : analysis.facts.notes) {
-    if (note.severity == Severity::info && !note.text.empty()) texts.push_back(note.text);
+    if (note.severity == Severity::info && !note.text.empty()) texts.push_back(sentence(note.text));
   }
   return join(texts, " ");
 }

@@ -30,6 +30,9 @@ struct WaitRow {
 };
 std::vector<WaitRow> wait_rows(const Analysis& analysis, const Finding& finding);
 
+// Whether the waits of the path end by themselves; empty when that is not known of all.
+std::string ends_text(const Analysis& analysis, const Finding& finding);
+
 struct AdviceLine {
   std::string text;
   std::string url;

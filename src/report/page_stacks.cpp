@@ -69,16 +69,23 @@ class StackWriter {
       return;
     }
     flush();
-    if (gil_function(frame.function) && joinable_gil(module)) {
-      lines_.back().left += ", in " + frame.function;
-      return;
+    if (gil_function(frame.function)) {
+      StackLine* inner = inner_gil(module);
+      if (inner != nullptr) {
+        inner->left += ", in " + frame.function;
+        return;
+      }
     }
     lines_.push_back(line_of(frame, module));
   }
 
-  bool joinable_gil(const std::string& module) const {
-    if (lines_.empty() || lines_.back().kind != StackLine::Kind::frame) return false;
-    return lines_.back().left == "take_gil" && lines_.back().right == module;
+  // take_gil just before, whatever events stand at it: one line for it and its caller.
+  StackLine* inner_gil(const std::string& module) {
+    for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
+      if (line->kind == StackLine::Kind::event) continue;
+      return line->left == "take_gil" && line->right == module ? &*line : nullptr;
+    }
+    return nullptr;
   }
 
   StackLine line_of(const Frame& frame, const std::string& module) const {

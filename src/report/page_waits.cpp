@@ -79,12 +79,29 @@ std::vector<WaitRow> wait_rows(const Analysis& analysis, const Finding& finding)
   return rows;
 }
 
-std::vector<ThreadId> involved_threads(const Analysis&, const Finding* finding) {
+std::string ends_text(const Analysis& analysis, const Finding& finding) {
+  std::size_t never = 0;
+  std::size_t polling = 0;
+  for (const Edge& edge : finding.path) {
+    const ThreadId id = edge.from.as<RefKind::thread>();
+    if (edge.relation != Relation::waits_for || !id.known()) continue;
+    const std::optional<Wait>& wait = at(analysis, id).wait;
+    if (!wait || !wait->ends || wait->ends == Ends::timeout) return {};
+    ++(wait->ends == Ends::never ? never : polling);
+  }
+  if (never + polling == 0) return {};
+  if (polling == 0) return "None of these waits has a timeout.";
+  return "No timeout ends these waits: who wakes up only asks again.";
+}
+
+std::vector<ThreadId> involved_threads(const Analysis& analysis, const Finding* finding) {
   std::vector<ThreadId> threads;
+  std::vector<bool> seen(analysis.facts.threads.size());
   if (finding == nullptr || finding->kind == FindingKind::info) return threads;
-  const auto add = [&threads](ThreadId id) {
-    if (id.known() && std::find(threads.begin(), threads.end(), id) == threads.end())
-      threads.push_back(id);
+  const auto add = [&threads, &seen](ThreadId id) {
+    if (!id.known() || seen[id.index]) return;
+    seen[id.index] = true;
+    threads.push_back(id);
   };
   if (finding->crash) add(finding->crash->thread);
   for (const ThreadId id : finding->threads) add(id);
@@ -92,11 +109,11 @@ std::vector<ThreadId> involved_threads(const Analysis&, const Finding* finding) 
 }
 
 std::vector<ThreadId> other_threads(const Analysis& analysis, const Finding* finding) {
-  const std::vector<ThreadId> involved = involved_threads(analysis, finding);
+  std::vector<bool> involved(analysis.facts.threads.size());
+  for (const ThreadId id : involved_threads(analysis, finding)) involved[id.index] = true;
   std::vector<ThreadId> others;
   for (std::uint32_t i = 0; i < analysis.facts.threads.size(); ++i) {
-    const ThreadId id{i};
-    if (std::find(involved.begin(), involved.end(), id) == involved.end()) others.push_back(id);
+    if (!involved[i]) others.push_back(ThreadId{i});
   }
   return others;
 }
@@ -153,8 +170,12 @@ std::string names_of(const Analysis& analysis, const std::vector<ThreadId>& thre
       names.push_back("and " + std::to_string(threads.size() - listed) + " more");
       break;
     }
-    const bool alone = threads.size() <= 2 && !thread.name.empty();
-    names.push_back(alone || !thread.tid ? short_name(analysis, id) : std::to_string(*thread.tid));
+    const std::string tid = thread.tid ? std::to_string(*thread.tid) : std::string{};
+    if (threads.size() <= 2 && !thread.name.empty()) {
+      names.push_back(thread.name + (tid.empty() ? "" : " " + tid));
+    } else {
+      names.push_back(tid.empty() ? short_name(analysis, id) : (names.empty() ? "LWP " : "") + tid);
+    }
   }
   return join(names, ", ");
 }

@@ -106,6 +106,8 @@ class MarkdownPage {
       text += "| " + markdown_cell(row.thread) + " | " + markdown_cell(row.waits_for) + " | " +
               markdown_cell(row.held_by) + " | " + markdown_cell(row.how) + " |\n";
     }
+    const std::string ends = ends_text(analysis_, *shown_);
+    if (!ends.empty()) text += "\n" + ends + "\n";
     return text;
   }
 
@@ -175,8 +177,9 @@ class MarkdownPage {
               (group.where.empty() ? " " : code_span(group.where, true)) + " |\n";
     }
     if (all > listed) {
-      body += (rest.empty() ? "" : "\n") + counted(all - listed, "thread") +
-              " more, which this report does not list.\n";
+      body += (rest.empty() ? "" : "\n") +
+              counted(all - listed, rest.empty() ? "thread" : "more thread") +
+              ", not listed in this report.\n";
     }
     if (rest.size() == listed) {
       std::string text = "### What the threads do\n\n" + body;

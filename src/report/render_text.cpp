@@ -57,7 +57,9 @@ class TextPage {
 
   void line(const std::string& text) { out_ << text << '\n'; }
   void title(const std::string& text) {
-    out_ << '\n' << (options_.color ? "\x1b[1m" + text + "\x1b[0m" : text) << '\n';
+    out_ << '\n';
+    for (const std::string& part : wrapped(text, width_))
+      line(options_.color ? "\x1b[1m" + part + "\x1b[0m" : part);
   }
   // `lead` before the first line, as many blanks before the others.
   void paragraph(const std::string& lead, const std::string& text) {
@@ -128,6 +130,8 @@ class TextPage {
     for (const WaitRow& row : found)
       rows.push_back({row.thread, row.waits_for, row.held_by, row.how});
     for (const std::string& text : table(rows, width_ - 2)) line("  " + text);
+    const std::string ends = ends_text(analysis_, *shown_);
+    if (!ends.empty()) paragraph("  ", ends);
   }
 
   void advice() {
@@ -195,9 +199,9 @@ class TextPage {
     if (told < rest.size())
       line("  " + counted(rest.size() - told, "more thread") + " in other places");
     if (all > listed) {
-      line("  " + std::to_string(all - listed) +
-           (rest.empty() ? " threads, of which this report lists nothing more"
-                         : " more, which this report does not list"));
+      line("  " + (rest.empty()
+                       ? counted(all - listed, "thread") + ", not listed in this report"
+                       : std::to_string(all - listed) + " more, not listed in this report"));
     }
   }
 

@@ -29,29 +29,34 @@ std::vector<std::string> stack_text(const std::vector<StackLine>& lines, std::si
   const bool python =
       std::any_of(lines.begin(), lines.end(), [](const StackLine& line) { return line.python; });
   std::vector<std::string> texts;
+  bool framed = false;
   for (const StackLine& line : lines) {
     if (line.kind != StackLine::Kind::frame) {
       const bool event = line.kind == StackLine::Kind::event;
-      const std::string lead = event ? "  - " : "";
+      // An event whose frame is not known stands above all frames.
+      const std::string lead = !event ? "" : !framed ? "- " : "  - ";
       const std::vector<std::string> parts = wrapped(line.left, width - lead.size());
       for (std::size_t i = 0; i < parts.size(); ++i)
         texts.push_back((i == 0 ? lead : std::string(lead.size(), ' ')) + parts[i]);
       continue;
     }
+    framed = true;
     std::string mark;
     if (python)
       mark = line.python ? std::string(python_mark) : std::string(python_mark.size(), ' ');
     const std::string place = mark + line.right;
     const std::size_t used = columns_of(line.left);
     if (line.right.empty()) {
-      texts.push_back(line.left);
-    } else if (used < right) {
+      for (const std::string& part : wrapped(line.left, width)) texts.push_back(part);
+    } else if (used < right && right + columns_of(place) <= width) {
       texts.push_back(padded(line.left, right) + place);
     } else if (used + 2 + columns_of(place) <= width) {
       texts.push_back(line.left + "  " + (line.python ? place : line.right));
     } else {
-      texts.push_back(line.left);
-      texts.push_back(std::string(right, ' ') + place);
+      // Long C++ names: on lines of their own, the place below them.
+      for (const std::string& part : wrapped(line.left, width)) texts.push_back(part);
+      for (const std::string& part : wrapped(place, width - right))
+        texts.push_back(std::string(right, ' ') + part);
     }
   }
   return texts;

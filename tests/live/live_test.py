@@ -54,7 +54,6 @@ CASES = [
     Case("abba_mutex", "native", ("lock-cycle",), "deadlock"),
     Case("self_mutex", "native", ("self-deadlock",), "deadlock"),
     Case("rwlock_cycle", "native", ("lock-cycle",), "deadlock"),
-    Case("landing_pad", "native", ("blocked-holder",), "hang", holder_only=True),
     Case("crash_segv", "crash", SEGV, "crash", ("crash",)),
     Case("crash_abort", "crash", ("crash-uncaught-exception",), "crash", ("crash",)),
     Case("crash_assert", "crash", ("crash-assert",), "crash", ("crash",)),

@@ -57,7 +57,8 @@ def frames_of_gdb(executable: str, core: str, work: str) -> Frames:
     with open(script, "w", encoding="ascii") as file:
         file.write(GDB_SCRIPT)
     done = subprocess.run(
-        ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off", "-x", script, executable, core],
+        ["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off",
+         "-iex", "set backtrace past-main on", "-iex", "set backtrace past-entry on", "-x", script, executable, core],
         capture_output=True, text=True, timeout=300)
     frames: Frames = {}
     for tid, pc, rbx in re.findall(r"^FRAME (\d+) (0x[0-9a-f]+) (\S+)$", done.stdout, re.M):
@@ -100,11 +101,8 @@ def cut_stack(core: str, cut: str, address: int) -> None:
 def check_cut_stack(program: str, oracle: str, core: str, work: str) -> List[str]:
     """The stack ends where memory ends: a prefix of the whole one, and it says why."""
     whole, _, _ = frames_of_oracle(oracle, core)
-    report = json.loads(subprocess.run([program, "analyze", core, "--format", "json"], capture_output=True,
-                                       text=True, timeout=60).stdout)
     evidence = max(whole, key=lambda tid: len(whole[tid]))
-    stack_pointer = stack_pointers(core)[evidence]
-    boundary = (stack_pointer & ~0xfff) + 0x1000
+    boundary = stack_pointers(core)[evidence] + 64
     cut = os.path.join(work, "cut.core")
     cut_stack(core, cut, boundary)
     shorter, _, _ = frames_of_oracle(oracle, cut)
@@ -163,6 +161,9 @@ def main() -> int:
     parser.add_argument("--oracle", required=True)
     parser.add_argument("--work", required=True)
     options = parser.parse_args()
+    options.work = os.path.abspath(options.work)
+    options.oracle = os.path.abspath(options.oracle)
+    options.program = os.path.abspath(options.program)
     os.makedirs(options.work, exist_ok=True)
     built = os.path.join(options.work, "built")
     makecore.build_all(built)

@@ -48,45 +48,62 @@ void set_frames(const View& view, const Runtime& runtime, GilWait& wait) {
 
 }  // namespace
 
+namespace {
+
+// Asleep on a word inside the structure.
+void find_asleep(const View& view, const Runtime& runtime, const NativeWaits& native,
+                 std::vector<GilWait>& waits) {
+  for (std::size_t i = 0; i < native.futexes.size(); ++i) {
+    if (!native.futexes[i]) continue;
+    const std::uint64_t word = native.futexes[i]->address.value;
+    for (std::size_t k = 0; k < runtime.interpreters.size(); ++k) {
+      const Addr gil = runtime.interpreters[k].gil;
+      if (gil.value == 0 || word - gil.value >= static_cast<std::uint64_t>(gil_size)) continue;
+      GilWait wait{i, k, std::nullopt, std::nullopt, false};
+      set_frames(view, runtime, wait);
+      waits.push_back(wait);
+      break;  // interpreters may share one GIL
+    }
+  }
+}
+
+// Awake for a moment in the function that takes the GIL: by its exported callers' names, or in the
+// very function where proved waiters sit. PyEval_RestoreThread does nothing else.
+bool is_taking(const View& view, const GilWait& wait, const std::set<std::uint64_t>& takers) {
+  if (!wait.frame) return false;
+  if (find_named(view, wait.core_thread,
+                 {"take_gil", "PyEval_RestoreThread", "_PyThreadState_Attach"}))
+    return true;
+  return takers.contains(
+      function_of(view, view.threads.walks[wait.core_thread].frames[*wait.frame]));
+}
+
+}  // namespace
+
 std::vector<GilWait> find_gil_waits(const View& view, const Runtime& runtime,
                                     const NativeWaits& native) {
   std::vector<GilWait> waits;
-  std::set<std::uint64_t> takers;  // functions in which proved waiters sit
+  find_asleep(view, runtime, native, waits);
+  std::set<std::uint64_t> takers;
   std::set<std::size_t> known;
-  for (std::size_t i = 0; i < native.futexes.size(); ++i) {
-    if (!native.futexes[i]) continue;
-    for (std::size_t k = 0; k < runtime.interpreters.size(); ++k) {
-      const Addr gil = runtime.interpreters[k].gil;
-      const std::uint64_t offset = native.futexes[i]->address.value - gil.value;
-      if (gil.value == 0 || offset >= static_cast<std::uint64_t>(gil_size) || known.contains(i))
-        continue;
-      GilWait wait{i, k, std::nullopt, std::nullopt, false};
-      set_frames(view, runtime, wait);
-      if (wait.frame) takers.insert(function_of(view, view.threads.walks[i].frames[*wait.frame]));
-      known.insert(i);
-      waits.push_back(wait);
-    }
+  for (const GilWait& wait : waits) {
+    known.insert(wait.core_thread);
+    if (wait.frame)
+      takers.insert(function_of(view, view.threads.walks[wait.core_thread].frames[*wait.frame]));
   }
   takers.erase(0);
   for (std::size_t k = 0; k < runtime.interpreters.size(); ++k) {
     const Interpreter& interpreter = runtime.interpreters[k];
     if (!interpreter.gil_locked) continue;
     for (const PyThread& state : interpreter.threads) {
-      if (!state.core_thread || known.contains(*state.core_thread) ||
-          state.at == interpreter.gil_holder)
-        continue;
-      if (state.state && *state.state != 0) continue;  // 3.13+: attached
+      const bool candidate =
+          state.core_thread && !known.contains(*state.core_thread) &&
+          state.at != interpreter.gil_holder &&
+          state.state.value_or(0) == 0;  // 3.13+: an attached thread waits for nothing
+      if (!candidate) continue;
       GilWait wait{*state.core_thread, k, std::nullopt, std::nullopt, true};
       set_frames(view, runtime, wait);
-      if (!wait.frame) continue;
-      const bool by_name = find_named(view, wait.core_thread,
-                                      {"take_gil", "PyEval_RestoreThread", "_PyThreadState_Attach"})
-                               .has_value();
-      const bool by_place = takers.contains(
-          function_of(view, view.threads.walks[wait.core_thread].frames[*wait.frame]));
-      // Only while it is in the C library or in that function: PyEval_RestoreThread does nothing
-      // else.
-      if (!by_name && !by_place) continue;
+      if (!is_taking(view, wait, takers)) continue;
       known.insert(wait.core_thread);
       waits.push_back(wait);
     }

@@ -256,6 +256,13 @@ void add_lock_waits(LensContext& context) {
       } else if (is_pool_worker(state)) {
         Wait wait = *fact.wait;
         wait.kind = WaitKind::queue;
+        if (wait.at.known()) {
+          ResourceFact& queue = context.ledger.resource(wait.at);
+          queue.kind = WaitKind::queue;
+          queue.label = "the work queue of its ThreadPoolExecutor";
+          queue.state = LockState::waiting;
+          queue.owner_unknown_text = "nobody owns it: some thread has to hand in work";
+        }
         wait.frame = context.python_frame(thread, 0);
         context.ledger.set_wait(context.view.thread_id(thread), std::move(wait));
       }

@@ -142,32 +142,38 @@ Read<std::vector<std::byte>> Objects::read_bytes(Addr object) const {
 // dk_kind (3.11+): 0 general with 24-byte entries (hash, key, value), 1 unicode and 2 split with
 // 16-byte entries (key, value). To 3.10 entries are 24 bytes after an index table whose width
 // depends on dk_size.
-bool Objects::each_entry(Addr keys, std::optional<Addr> values,
-                         const std::function<bool(Addr, Addr)>& visit) const {
+std::optional<Objects::KeysShape> Objects::shape_of(Addr keys) const {
   const auto count = image_.read<std::uint64_t>(offset_by(keys, layout_.keys_nentries));
-  if (!count || *count > (1u << 20)) return false;
+  if (!count || *count > (1u << 20)) return std::nullopt;
+  KeysShape shape{static_cast<std::int64_t>(*count), 24, Addr{}};
   std::uint64_t index_bytes = 0;
-  std::int64_t entry_size = 24;
   if (layout_.split_keys_table()) {
     const auto log = image_.read<std::uint8_t>(offset_by(keys, 9));
     const auto kind = image_.read<std::uint8_t>(offset_by(keys, 10));
-    if (!log || !kind || *log > 32 || *kind > 2) return false;
+    if (!log || !kind || *log > 32 || *kind > 2) return std::nullopt;
     index_bytes = std::uint64_t{1} << *log;
-    if (*kind != 0) entry_size = 16;
+    if (*kind != 0) shape.entry_size = 16;
   } else {
     const auto size = image_.read<std::uint64_t>(offset_by(keys, 8));
-    if (!size || *size > (1u << 24)) return false;
-    index_bytes = *size * (*size <= 0xff ? 1 : *size <= 0xffff ? 2 : 4);
+    if (!size || *size > (1u << 24)) return std::nullopt;
+    const std::uint64_t width = *size <= 0xff ? 1 : *size <= 0xffff ? 2 : 4;
+    index_bytes = *size * width;
   }
-  const Addr first = offset_by(keys, layout_.keys_indices + static_cast<std::int64_t>(index_bytes));
-  const std::int64_t key_at = entry_size == 24 ? 8 : 0;
-  for (std::uint64_t i = 0; i < *count; ++i) {
-    const auto step = static_cast<std::int64_t>(i);
-    const Addr entry = offset_by(first, step * entry_size);
+  shape.first = offset_by(keys, layout_.keys_indices + static_cast<std::int64_t>(index_bytes));
+  return shape;
+}
+
+bool Objects::each_entry(Addr keys, std::optional<Addr> values,
+                         const std::function<bool(Addr, Addr)>& visit) const {
+  const auto shape = shape_of(keys);
+  if (!shape) return false;
+  const std::int64_t key_at = shape->entry_size == 24 ? 8 : 0;
+  for (std::int64_t i = 0; i < shape->count; ++i) {
+    const Addr entry = offset_by(shape->first, i * shape->entry_size);
     const auto key = image_.read_pointer(offset_by(entry, key_at));
-    const auto value =
-        values ? image_.read_pointer(offset_by(*values, layout_.values_first + step * 8))
-               : image_.read_pointer(offset_by(entry, key_at + 8));
+    const auto value = values
+                           ? image_.read_pointer(offset_by(*values, layout_.values_first + i * 8))
+                           : image_.read_pointer(offset_by(entry, key_at + 8));
     if (!key || !value) return false;
     if (key->value != 0 && value->value != 0 && !visit(*key, *value)) return true;
   }
@@ -192,27 +198,31 @@ std::optional<Addr> Objects::find_item(Addr dict, std::string_view wanted) const
   return found;
 }
 
+// Attributes of an object whose type manages its dict (3.11+): before the object lie, in 3.11, the
+// values and the dict; in 3.12 one word, bit 0 set for values; from 3.13 the dict, the values
+// inside the object.
+bool Objects::each_managed(Addr object, Addr type, const TypeInfo& info,
+                           const std::function<bool(Addr, Addr)>& visit) const {
+  const auto keys = image_.read_pointer(offset_by(type, layout_.heaptype_cached_keys));
+  const auto word = image_.read_pointer(offset_by(object, layout_.minor == 11 ? -32 : -24));
+  if (!word || !keys) return false;
+  if (layout_.minor == 11) {
+    if (word->value != 0) return each_entry(*keys, *word, visit);
+    const auto dict = image_.read_pointer(offset_by(object, -24));
+    return dict && dict->value != 0 && each_item(*dict, visit);
+  }
+  if (layout_.minor == 12 && (word->value & 1) != 0)
+    return each_entry(*keys, offset_by(*word, 1), visit);
+  if (word->value != 0) return each_item(*word, visit);
+  if (layout_.minor == 12 || (info.flags & flag_inline_values) == 0) return false;
+  return each_entry(*keys, offset_by(object, info.basic_size), visit);
+}
+
 bool Objects::each_attribute(Addr object, const std::function<bool(Addr, Addr)>& visit) const {
   const TypeInfo& info = type_of(object);
   const auto type = read_type(object);
   if (!type) return false;
-  if ((info.flags & flag_managed_dict) != 0) {
-    const auto keys = image_.read_pointer(offset_by(*type, layout_.heaptype_cached_keys));
-    const auto word = image_.read_pointer(offset_by(object, layout_.minor == 11 ? -32 : -24));
-    if (!word) return false;
-    if (layout_.minor == 11 && word->value != 0) return keys && each_entry(*keys, *word, visit);
-    if (layout_.minor == 11) {
-      const auto dict = image_.read_pointer(offset_by(object, -24));
-      return dict && dict->value != 0 && each_item(*dict, visit);
-    }
-    if (layout_.minor == 12) {  // bit 0: the values themselves, one byte further
-      if ((word->value & 1) != 0) return keys && each_entry(*keys, offset_by(*word, 1), visit);
-      return word->value != 0 && each_item(*word, visit);
-    }
-    if (word->value != 0) return each_item(*word, visit);
-    if ((info.flags & flag_inline_values) == 0 || !keys) return false;
-    return each_entry(*keys, offset_by(object, info.basic_size), visit);
-  }
+  if ((info.flags & flag_managed_dict) != 0) return each_managed(object, *type, info, visit);
   if (info.dict_offset <= 0) return false;
   const auto dict = image_.read_pointer(offset_by(object, info.dict_offset));
   return dict && dict->value != 0 && each_item(*dict, visit);

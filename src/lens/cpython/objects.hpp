@@ -51,7 +51,15 @@ class Objects {
     std::int64_t basic_size = 0;
     std::int64_t dict_offset = 0;
   };
+  // The entries behind a keys object's index table.
+  struct KeysShape {
+    std::int64_t count, entry_size;
+    Addr first;
+  };
   const TypeInfo& type_of(Addr object) const;
+  std::optional<KeysShape> shape_of(Addr keys) const;
+  bool each_managed(Addr object, Addr type, const TypeInfo& info,
+                    const std::function<bool(Addr, Addr)>& visit) const;
   bool each_entry(Addr keys, std::optional<Addr> values,
                   const std::function<bool(Addr, Addr)>& visit) const;
 

@@ -133,8 +133,8 @@ void CudaLens::classify_lock(std::size_t i, const DriverRun& run) {
   const std::string noun(word(lock.kind));
   const Module* place = view_.modules.find(lock.at.front().address);
   lock.kind = WaitKind::driver_lock;
-  lock.label = "CUDA driver lock (internal " + noun + " at " + hex(lock.at.front().address.value) +
-               (place == &driver_.module() ? ", in the driver's data)" : ", on the heap)");
+  lock.label = "the CUDA driver's internal " + noun + " at " + hex(lock.at.front().address.value) +
+               (place == &driver_.module() ? " (in its data)" : "");
   thread.wait->kind = WaitKind::driver_lock;
 }
 

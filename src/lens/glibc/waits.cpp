@@ -7,11 +7,6 @@
 namespace coldcase {
 namespace {
 
-std::string_view bare(std::string_view symbol) {
-  while (symbol.starts_with('_')) symbol.remove_prefix(1);
-  return symbol;
-}
-
 // The calls of glibc a thread can be blocked in on a futex, with the object each waits on.
 struct CallShape {
   std::string_view prefix;
@@ -36,8 +31,9 @@ constexpr std::array shapes{
 };
 
 const CallShape* find_shape(std::string_view symbol) {
-  const auto at = std::ranges::find_if(
-      shapes, [&](const CallShape& shape) { return bare(symbol).starts_with(shape.prefix); });
+  const auto at = std::ranges::find_if(shapes, [&](const CallShape& shape) {
+    return without_underscores(symbol).starts_with(shape.prefix);
+  });
   return at == shapes.end() ? nullptr : &*at;
 }
 
@@ -342,60 +338,6 @@ void GlibcLens::look(std::size_t i) {
 }
 
 }  // namespace
-
-NativeWaits parse_native_waits(const View& view) {
-  NativeWaits native;
-  for (const CoreThread& thread : view.core.threads) {
-    const Registers& r = thread.registers;
-    const SystemCall call = parse_system_call(r);
-    native.calls.push_back(call);
-    native.futexes.emplace_back();
-    if (call.state != CallState::asleep) continue;
-    const auto operation = r[Registers::rsi] & 0x7f;
-    const bool wait_operation =
-        operation == 0 || operation == 9 || operation == 6 || operation == 13;
-    // restart_syscall keeps the arguments of the timed futex wait it goes on with
-    // (native-waits.md 2.3).
-    const auto word = view.image.read<std::uint32_t>(r.at(Registers::rdi));
-    const bool restarted_futex = call.restarted && operation == 9 && r[Registers::rdi] % 4 == 0 &&
-                                 word && *word == static_cast<std::uint32_t>(r[Registers::rdx]);
-    if (!(call.number == call_futex && wait_operation) && !restarted_futex) continue;
-    FutexWait futex;
-    futex.address = r.at(Registers::rdi);
-    futex.expected = static_cast<std::uint32_t>(r[Registers::rdx]);
-    futex.timed = r[Registers::r10] != 0;
-    futex.stale = word && (operation == 0 || operation == 9) && *word != futex.expected;
-    native.futexes.back() = futex;
-  }
-  return native;
-}
-
-std::optional<std::size_t> find_frame(const View& view, std::size_t core_thread, std::size_t limit,
-                                      std::initializer_list<std::string_view> names) {
-  const Walk& walk = view.threads.walks[core_thread];
-  for (std::size_t i = 0; i < std::min(walk.frames.size(), limit); ++i) {
-    if (starts_with_any(bare(view.threads.name_of(walk.frames[i]).symbol), names)) return i;
-  }
-  return std::nullopt;
-}
-
-std::string label_of_object(const View& view, Addr address, std::string_view noun) {
-  const Module* module = view.modules.find(address);
-  std::string label(noun);
-  if (module != nullptr && module->symbols() != nullptr) {
-    const std::uint64_t value = module->to_file(address);
-    std::string name;
-    module->symbols()->each_symbol([&](const ElfSymbol& symbol) {
-      if (symbol.type != 1 || value < symbol.value || value - symbol.value >= symbol.size) return;
-      name = demangle(symbol.name);
-      if (value != symbol.value) name += "+" + std::to_string(value - symbol.value);
-    });
-    if (!name.empty()) return label + " " + clean_text(name, 256);
-  }
-  label += " at " + hex(address.value);
-  if (module != nullptr) label += " in " + clean_text(module->name(), 256);
-  return label;
-}
 
 void look_at_glibc(const View& view, const Pthreads& pthreads, const NativeWaits& native,
                    const std::vector<StackMap>& stacks, Ledger& ledger) {

@@ -35,6 +35,9 @@ std::optional<std::size_t> find_frame(const View& view, std::size_t core_thread,
 void look_at_glibc(const View& view, const Pthreads& pthreads, const NativeWaits& native,
                    const std::vector<StackMap>& stacks, Ledger& ledger);
 
+// "__pthread_mutex_lock" -> "pthread_mutex_lock".
+std::string_view without_underscores(std::string_view symbol);
+
 // "mutex g_lock" when a symbol covers the address, else "mutex at 0x...".
 std::string label_of_object(const View& view, Addr address, std::string_view noun);
 
