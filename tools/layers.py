@@ -13,7 +13,7 @@ ORDER = ["base", "bytes", "core", "image", "modules", "threads", "lens", "holder
 WALL = {"waits", "diagnose", "report", "triage", "cli"}
 TOUCH_MEMORY = {"bytes", "core", "image", "modules", "threads", "lens", "holders"}
 THIRD_PARTY = {
-    "zstd.h": {"bytes"},
+    "zstd.h": {"bytes"}, "sha256.h": {"base"},
     "gelf.h": {"modules", "threads"}, "libelf.h": {"modules", "threads"},
     "dwarf.h": {"modules", "threads"}, "elfutils/": {"modules", "threads"},
     "nlohmann/": {"report"}, "CLI/": {"cli"},

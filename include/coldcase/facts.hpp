@@ -152,6 +152,9 @@ struct Frame {
   std::optional<std::uint32_t> column;
   std::optional<bool> in_app;
   Trust trust = Trust::cfi;
+  // The name stands in a separate debug file alone. Not in reports: signatures pass over such
+  // frames, so that they do not change with the debug files at hand.
+  bool named_by_debug_file = false;
   std::optional<std::uint64_t> times;  // kind repeat: so many rounds ...
   std::optional<std::uint64_t> of;     // ... of so many frames above it
 };

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "diagnose/signature.hpp"
 
 namespace coldcase {
 namespace {
@@ -163,6 +164,8 @@ void diagnose(Analysis& analysis) {
     if (a.confidence != b.confidence) return a.confidence > b.confidence;
     return a.kind == FindingKind::crash && b.kind != FindingKind::crash;
   });
+  for (Finding& finding : analysis.findings)
+    finding.signature = make_signature(analysis.facts, finding);
   set_tags(analysis);
   judge(analysis);
   add_totals(analysis);

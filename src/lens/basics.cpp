@@ -1,12 +1,11 @@
 #include "lens/basics.hpp"
 
-#include <sha256.h>
-
 #include <algorithm>
 #include <array>
 #include <ctime>
 #include <map>
 
+#include "base/digest.hpp"
 #include "base/text.hpp"
 #include "lens/rings.hpp"
 
@@ -32,23 +31,6 @@ std::string code_name(std::int64_t signal, std::int64_t code) {
   return "";
 }
 
-std::string identity_of(const Core& core) {
-  SHA2_CTX context;
-  SHA256Init(&context);
-  for (const Bytes part : core.identity) {
-    SHA256Update(&context, reinterpret_cast<const std::uint8_t*>(part.data()), part.size());
-  }
-  std::array<std::uint8_t, SHA256_DIGEST_LENGTH> digest{};
-  SHA256Final(digest.data(), &context);
-  std::string text = "sha256:";
-  for (const std::uint8_t byte : digest) {
-    constexpr char digits[] = "0123456789abcdef";
-    text += digits[byte >> 4];
-    text += digits[byte & 15];
-  }
-  return text;
-}
-
 std::string rfc3339(std::int64_t seconds) {
   const auto time = static_cast<std::time_t>(seconds);
   std::tm parts{};
@@ -69,7 +51,7 @@ InputFact input_fact(const View& view, const Input& input) {
                 : core.writer == Writer::gcore ? "gcore"
                                                : "other";
   fact.compression = input.compression == Compression::zstd ? "zstd" : "none";
-  fact.identity = identity_of(core);
+  fact.identity = "sha256:" + sha256_hex(core.identity);
   fact.file_bytes = input.file_bytes;
   fact.declared_bytes = core.declared_bytes;
   fact.present_bytes = std::min<std::uint64_t>(core.file.size(), core.declared_bytes);

@@ -88,6 +88,7 @@ const std::vector<std::uint32_t>& StackBuilder::labels_of_row(std::uint32_t inde
     at->second.push_back(add_frame(inner));
   }
   frame.kind = row.signal_frame ? FrameKind::signal : FrameKind::native;
+  frame.named_by_debug_file = name.from_debug_file;
   frame.function = clean_text(name.function, 2048);
   if (name.symbol != name.function) frame.symbol = name.symbol;
   if (!name.symbol.empty() && row.pc >= name.start)

@@ -28,6 +28,7 @@ struct CodeName {
   std::string symbol;    // as the symbol table has it
   Addr start;            // of the function, in the process; meaningful when `symbol` is set
   Size size = 0;
+  bool from_debug_file = false;  // the name is in the separate debug file or in DWARF alone
   SourceLine where;  // of the real function: with inlines, the line of the outermost call
   std::vector<InlineName> inlines;  // innermost first
 };

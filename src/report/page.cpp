@@ -59,15 +59,20 @@ std::string subject_line(const Analysis& analysis, const InputFact& input) {
   return join(parts, ", ");
 }
 
-// With a capital and a full stop, unless it begins with a name or ends by itself.
+// With a full stop, unless it ends by itself.
 std::string sentence(std::string text) {
   if (text.empty()) return text;
+  if (std::string_view(".!?:").find(text.back()) == std::string_view::npos) text += '.';
+  return text;
+}
+
+// What to do, as a sentence of its own; a name at its start is no plain word and stays.
+std::string imperative(std::string text) {
   const std::string first = text.substr(0, text.find(' '));
   const bool plain =
       std::all_of(first.begin(), first.end(), [](char c) { return c >= 'a' && c <= 'z'; });
-  if (plain) text.front() = static_cast<char>(text.front() - 'a' + 'A');
-  if (std::string_view(".!?:").find(text.back()) == std::string_view::npos) text += '.';
-  return text;
+  if (plain && !text.empty()) text.front() = static_cast<char>(text.front() - 'a' + 'A');
+  return sentence(std::move(text));
 }
 
 // "Check it (a.cc:1)." with the stop of the sentence behind the place.
@@ -200,7 +205,8 @@ std::vector<MissingLine> missing_lines(const Analysis& analysis) {
       if (note.severity != severity) continue;
       MissingLine line{note.text, note.command};
       line.text = sentence(note.text);
-      if (!note.advice.empty()) line.text += (line.text.empty() ? "" : " ") + sentence(note.advice);
+      if (!note.advice.empty())
+        line.text += (line.text.empty() ? "" : " ") + imperative(note.advice);
       lines.push_back(line);
     }
   }

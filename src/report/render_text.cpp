@@ -159,7 +159,7 @@ class TextPage {
       if (i == limit) {
         std::size_t left = 0;
         for (std::size_t j = i; j < found.size(); ++j) left += found[j].threads.size();
-        line("  " + counted(left, "more thread") + ": --all-threads shows them");
+        line("  " + counted(left, "more thread") + ": --threads all shows them");
         return;
       }
       paragraph("  ", block_title(analysis_, found[i]));

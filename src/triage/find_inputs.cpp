@@ -1,0 +1,91 @@
+#include "triage/find_inputs.hpp"
+
+#include <glob.h>
+
+#include <algorithm>
+#include <array>
+#include <coldcase/result.hpp>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "base/text.hpp"
+
+namespace coldcase::triage {
+namespace {
+
+namespace fs = std::filesystem;
+
+// An ELF file of type core (e_type 4 at offset 16), or a zstd frame, which the worker looks into.
+bool may_be_core(const fs::path& path) {
+  std::array<unsigned char, 18> head{};
+  std::ifstream file(path, std::ios::binary);
+  file.read(reinterpret_cast<char*>(head.data()), head.size());
+  const auto got = file.gcount();
+  if (got >= 4 && (std::memcmp(head.data(), "\x28\xb5\x2f\xfd", 4) == 0 ||
+                   (head[1] == 0x2a && head[2] == 0x4d && head[3] == 0x18))) {
+    return true;
+  }
+  return got == 18 &&
+         std::memcmp(head.data(),
+                     "\x7f"
+                     "ELF",
+                     4) == 0 &&
+         head[16] == 4 && head[17] == 0;
+}
+
+void walk(const fs::path& root, const fs::path& output, std::vector<Candidate>& found) {
+  std::error_code error;
+  const auto options = fs::directory_options::skip_permission_denied;
+  for (auto at = fs::recursive_directory_iterator(root, options, error);
+       !error && at != fs::recursive_directory_iterator(); at.increment(error)) {
+    std::error_code ignored;
+    if (at->is_directory(ignored) && fs::equivalent(at->path(), output, ignored)) {
+      at.disable_recursion_pending();
+      continue;
+    }
+    if (at->is_symlink(ignored) || !at->is_regular_file(ignored) || !may_be_core(at->path()))
+      continue;
+    const fs::path shown = at->path().lexically_relative(root);
+    found.push_back({at->path().string(), shown.string(), shown.parent_path().string(), false});
+  }
+}
+
+std::vector<std::string> expand(const std::string& pattern) {
+  if (fs::exists(pattern)) return {pattern};
+  glob_t matches{};
+  std::vector<std::string> paths;
+  if (::glob(pattern.c_str(), 0, nullptr, &matches) == 0) {
+    for (std::size_t i = 0; i < matches.gl_pathc; ++i) paths.emplace_back(matches.gl_pathv[i]);
+  }
+  ::globfree(&matches);
+  if (paths.empty())
+    throw Error(Trouble::no_such_file, clean_text(pattern) + ": no such file or folder");
+  return paths;
+}
+
+}  // namespace
+
+std::vector<Candidate> find_inputs(const std::vector<std::string>& paths,
+                                   const std::string& output) {
+  std::vector<Candidate> found;
+  for (const std::string& pattern : paths) {
+    for (const std::string& path : expand(pattern)) {
+      if (fs::is_directory(path)) {
+        walk(path, output, found);
+      } else {
+        found.push_back({path, fs::path(path).filename().string(),
+                         fs::path(path).parent_path().string(), true});
+      }
+    }
+  }
+  const auto order = [](const Candidate& a, const Candidate& b) {
+    return a.shown != b.shown ? a.shown < b.shown : a.path < b.path;
+  };
+  std::ranges::sort(found, order);
+  const auto same = [](const Candidate& a, const Candidate& b) { return a.path == b.path; };
+  found.erase(std::unique(found.begin(), found.end(), same), found.end());
+  return found;
+}
+
+}  // namespace coldcase::triage
