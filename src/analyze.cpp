@@ -1,12 +1,14 @@
 // The driver: from bytes to diagnose, one stage after the other.
 #include <coldcase/analyze.hpp>
 
+#include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 #include "lens/basics.hpp"
 #include "lens/cpython/cpython.hpp"
 #include "lens/crash.hpp"
 #include "lens/cuda/cuda.hpp"
 #include "lens/glibc/waits.hpp"
+#include "modules/symbols.hpp"
 #include "session.hpp"
 #include "waits/graph.hpp"
 
@@ -34,11 +36,57 @@ void look(const Session& session, const View& view, Ledger& ledger) {
   add_gaps(view, session.input, ledger);
 }
 
+// One bad input among good ones is a row of the report, not its end. Throws when none is usable.
+std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options,
+                                               std::vector<InputFact>& unreadable) {
+  std::vector<std::unique_ptr<Session>> sessions;
+  std::optional<Error> first;
+  for (const std::string& path : options.cores) {
+    try {
+      sessions.push_back(open_session(path, options));
+    } catch (const Error& error) {
+      if (!first) first = error;
+      InputFact fact;
+      fact.path = clean_text(shorten_home(path));
+      fact.problem_code = error.trouble() == Trouble::no_such_file    ? "no-such-file"
+                          : error.trouble() == Trouble::no_permission ? "no-permission"
+                                                                      : "not-a-core";
+      fact.problem_text = error.what();
+      unreadable.push_back(std::move(fact));
+    }
+  }
+  if (sessions.empty() && first) throw Error(*first);
+  return sessions;
+}
+
+// Parent and child, or one core given twice: what makes several cores one incident.
+bool related(const Core& a, const Core& b) {
+  if (!a.process || !b.process) return false;
+  return a.process->pid == b.process->ppid || b.process->pid == a.process->ppid ||
+         (a.process->ppid == b.process->ppid && a.process->ppid > 1);
+}
+
+void note_unrelated(const std::vector<std::unique_ptr<Session>>& sessions, Analysis& analysis) {
+  if (sessions.size() < 2) return;
+  for (std::size_t i = 1; i < sessions.size(); ++i) {
+    bool joined = false;
+    for (std::size_t k = 0; k < sessions.size(); ++k)
+      joined = joined || (k != i && related(sessions[i]->core, sessions[k]->core));
+    if (!joined) analysis.verdict.unrelated = true;
+  }
+  if (analysis.verdict.unrelated) {
+    Ledger(analysis.facts)
+        .add_note("unrelated-inputs", Severity::warning,
+                  "these cores are not of related processes: what is told of each stands alone", {},
+                  "analyze them one by one, or many at once with  coldcase triage");
+  }
+}
+
 }  // namespace
 
 Analysis analyze(const AnalyzeOptions& options) {
-  std::vector<std::unique_ptr<Session>> sessions;
-  for (const std::string& path : options.cores) sessions.push_back(open_session(path, options));
+  std::vector<InputFact> unreadable;
+  const auto sessions = open_all(options, unreadable);
 
   Analysis analysis;
   analysis.generator.version = std::string(library_version());
@@ -55,6 +103,8 @@ Analysis analyze(const AnalyzeOptions& options) {
                     static_cast<std::uint32_t>(so_far.modules.size())};
     look(*session, view, ledger);
   }
+  for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
+  note_unrelated(sessions, analysis);
   settle_waits(analysis.facts);
   diagnose(analysis);
   return analysis;

@@ -52,7 +52,8 @@ Error cannot_spool(int error) {
 }
 
 Error not_zstd(const std::string& path, const std::string& why) {
-  return {Trouble::not_a_core, clean_text(path) + ": cannot decompress: " + why};
+  return {Trouble::not_a_core, clean_text(path) + ": cannot decompress: " + why +
+                                   ". Was it copied whole? Check it with:  zstd -t FILE"};
 }
 
 }  // namespace coldcase::messages

@@ -25,19 +25,28 @@ struct Arguments {
 };
 
 void add_reading_options(CLI::App& command, Arguments& arguments) {
-  command.add_option("-c,--core", arguments.cores, "A core file (gdb's way to say it)");
-  command.add_option("--executable", arguments.analyze.executables,
-                     "The program, or NAME=FILE for one mapped file");
-  command.add_option("--sysroot", arguments.analyze.sysroots,
-                     "Look for mapped files under this folder first");
-  command.add_option("--debug-dir", arguments.analyze.debug_dirs,
-                     "Look for .build-id/ files in this folder");
+  command.add_option("-c,--core", arguments.cores, "A core file (gdb's way to say it)")
+      ->allow_extra_args(false);
+  command
+      .add_option("--executable", arguments.analyze.executables,
+                  "The program, or NAME=FILE for one mapped file")
+      ->allow_extra_args(false);
+  command
+      .add_option("--sysroot", arguments.analyze.sysroots,
+                  "Look for mapped files under this folder first")
+      ->allow_extra_args(false);
+  command
+      .add_option("--debug-dir", arguments.analyze.debug_dirs,
+                  "Look for .build-id/ files in this folder")
+      ->allow_extra_args(false);
 }
 
 void add_report_options(CLI::App& command, Arguments& arguments) {
   ReportOptions& report = arguments.report;
-  command.add_option("-o,--output", report.outputs,
-                     "Write a report: FILE.txt .md .json, or FORMAT:FILE ('-' is stdout)");
+  command
+      .add_option("-o,--output", report.outputs,
+                  "Write a report: FILE.txt .md .json, or FORMAT:FILE ('-' is stdout)")
+      ->allow_extra_args(false);
   command.add_option("--format", report.format, "Of standard output: text, md or json");
   command.add_option("--width", report.width, "Columns of the text")->check(CLI::Range(40, 400));
   command.add_option("--color", report.color, "auto, always or never")
@@ -57,7 +66,8 @@ void add_report_options(CLI::App& command, Arguments& arguments) {
 // Sorts the plain arguments: cores, and programs that belong to them (gdb's order: PROGRAM CORE).
 void sort_files(Arguments& arguments) {
   for (const std::string& file : arguments.files) {
-    if (arguments.files.size() > 1 && kind_of_argument(file) == ArgumentKind::program) {
+    if (arguments.files.size() + arguments.cores.size() > 1 &&
+        kind_of_argument(file) == ArgumentKind::program) {
       arguments.analyze.executables.push_back(file);
     } else {
       arguments.analyze.cores.push_back(file);
@@ -81,6 +91,10 @@ int run_analyze(Arguments& arguments, std::ostream& out) {
 
 int run_render(const Arguments& arguments, std::ostream& out) {
   const std::string& path = arguments.files.front();
+  struct stat about {};
+  if (::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) {
+    throw Error(Trouble::not_a_core, clean_text(path) + " is a directory, not a JSON report. Make one with:  coldcase analyze CORE -o report.json");
+  }
   std::stringstream text;
   if (path == "-") {
     text << std::cin.rdbuf();
@@ -89,7 +103,13 @@ int run_render(const Arguments& arguments, std::ostream& out) {
     if (!file) throw Error(Trouble::no_such_file, clean_text(path) + ": cannot be opened");
     text << file.rdbuf();
   }
-  const Analysis analysis = parse_report(text.str());
+  const Analysis analysis = [&] {
+    try {
+      return parse_report(text.str());
+    } catch (const Error& error) {
+      throw Error(error.trouble(), clean_text(path) + ": " + error.what());
+    }
+  }();
   write_report(analysis, arguments.report, out);
   return arguments.report.exit_zero ? exit_none : exit_code_of(analysis.verdict);
 }
@@ -224,8 +244,15 @@ int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& 
                                                            return one->get_name() == words[0];
                                                          })
                                                           .empty());
-  if (!words.empty() && !command && (exists(words[0]) || words[0].find('/') != std::string::npos))
+  if (!words.empty() && (words[0] == "-c" || words[0] == "--core"))
     words.insert(words.begin(), "analyze");
+  if (!words.empty() && !command && words[0].find_first_of("./") == std::string::npos &&
+      !exists(words[0])) {
+    throw Error(Trouble::usage, clean_text(words[0]) +
+                                    " is neither a command nor a file. Commands: analyze, render, "
+                                    "show, patterns, schema; see  coldcase --help");
+  }
+  if (!words.empty() && !command && words[0] != "analyze") words.insert(words.begin(), "analyze");
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(reversed);

@@ -1,5 +1,6 @@
 // Reports and tables onto files and the terminal.
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -52,6 +53,17 @@ void write_format(const Analysis& analysis, Format format, const RenderOptions& 
 }
 
 void write_file(const Analysis& analysis, const Output& output, const ReportOptions& options) {
+  struct stat about {};
+  if (::stat(output.path.c_str(), &about) == 0 && !S_ISREG(about.st_mode)) {
+    // A pipe or a device is written to, not replaced.
+    std::ofstream target(output.path, std::ios::binary);
+    if (target) write_format(analysis, output.format, render_options(options, false), target);
+    target.flush();
+    if (!target)
+      throw Error(Trouble::cannot_write,
+                  "cannot write " + clean_text(output.path) + ": " + std::strerror(errno));
+    return;
+  }
   // Whole or not at all: a reader never sees half a report.
   const std::string temporary = output.path + ".tmp." + std::to_string(::getpid());
   {
@@ -99,6 +111,11 @@ Format parse_format(const std::string& name) {
 Output parse_output(const std::string& argument) {
   const auto colon = argument.find(':');
   if (colon != std::string::npos && colon > 0 && argument.find('/') > colon) {
+    if (colon + 1 == argument.size()) {
+      throw Error(
+          Trouble::usage,
+          clean_text(argument) + ": no file is named after the colon ('-' is standard output)");
+    }
     return {parse_format(argument.substr(0, colon)), argument.substr(colon + 1)};
   }
   const auto dot = argument.rfind('.');

@@ -31,7 +31,8 @@ Error not_core(std::string_view name, const std::string& text) {
 
 Error not_elf(std::string_view name, bool text) {
   return not_core(name,
-                  text ? " is a text file, not a core dump"
+                  text ? " is a text file, not a core dump. Name the core that gcore or the kernel "
+                         "wrote (see  ulimit -c  and  cat /proc/sys/kernel/core_pattern)"
                        : " is not a core dump (no ELF header). If it is compressed: .zst is read "
                          "as it is, unpack others first");
 }

@@ -82,6 +82,18 @@ std::size_t count_unknown(const Facts& facts) {
       }));
 }
 
+// Asleep on a futex without end, with a stack that could not be read to its end: it may wait for
+// anything.
+std::size_t count_unread(const Facts& facts) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(facts.threads, [&](const ThreadFact& thread) {
+        const bool whole =
+            thread.stack.known() && facts.stacks[thread.stack.index].stop_code == "outermost";
+        return !whole && thread.wait && thread.wait->ends == Ends::never &&
+               thread.wait->syscall_name == "futex";
+      }));
+}
+
 bool has_note(const Facts& facts, std::string_view code) {
   return std::ranges::find(facts.notes, code, &Note::code) != facts.notes.end();
 }
@@ -102,6 +114,9 @@ void judge_without_finding(Analysis& analysis) {
     verdict.headline = "The core has no threads in it: what they did cannot be told";
   } else if (has_note(facts, "python-unread")) {
     verdict.headline = "No deadlock among native locks; this Python's own state could not be read";
+  } else if (const std::size_t unread = count_unread(facts); unread > 0) {
+    verdict.headline = "The stack of " + counted(unread, "thread") + " that " +
+                       (unread == 1 ? "waits" : "wait") + " without end could not be read";
   } else if (unknown > 0) {
     verdict.headline = counted(unknown, "thread") + (unknown == 1 ? " waits" : " wait") +
                        " without end for a lock whose holder the core does not tell";

@@ -141,6 +141,7 @@ void add_file_gaps(const View& view, Ledger& ledger) {
     if (const Module* module = view.threads.rules.row(i).module)
       on_stack[view.modules.index_of(module)] = true;
   }
+  std::size_t unverifiable = 0;
   for (std::size_t i = 0; i < view.modules.list.size(); ++i) {
     const Module& module = view.modules.list[i];
     if (module.file && module.identity == Identity::same_layout && on_stack[i]) {
@@ -159,6 +160,8 @@ void add_file_gaps(const View& view, Ledger& ledger) {
                           " is another build than the one that ran, and is not used",
                       {view.module_id(&module)},
                       "supply the file of the machine the process ran on: " + option);
+    } else if (module.unverifiable) {
+      ++unverifiable;
     } else if (on_stack[i]) {
       ledger.add_note(
           "module-missing", Severity::warning,
@@ -166,6 +169,14 @@ void add_file_gaps(const View& view, Ledger& ledger) {
               " is not on this machine: the frames in it have no names, and stacks may end there",
           {view.module_id(&module)}, "supply it: " + option);
     }
+  }
+  if (unverifiable > 0) {
+    ledger.add_note("module-unverified", Severity::warning,
+                    "the pages that would identify " + counted(unverifiable, "mapped file") +
+                        " are not in the core (it was cut short, or written without ELF headers): "
+                        "the files here are "
+                        "not used, and stacks end in them",
+                    {}, "take the core whole, with bit 4 of /proc/PID/coredump_filter set");
   }
 }
 

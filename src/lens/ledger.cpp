@@ -56,6 +56,8 @@ void Ledger::set_wait(ThreadId id, Wait wait) {
 
 void Ledger::add_note(std::string_view code, Severity severity, std::string text,
                       std::vector<Ref> about, std::string advice, std::string command) {
+  if (!text.empty() && text.back() != '.') text += '.';
+  if (!advice.empty() && advice.back() != '.') advice += '.';
   facts.notes.push_back({std::string(code), severity, std::move(text), std::move(advice),
                          std::move(command), std::move(about)});
 }

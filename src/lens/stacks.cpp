@@ -84,6 +84,10 @@ const std::vector<std::uint32_t>& StackBuilder::labels_of_row(std::uint32_t inde
     inner.kind = FrameKind::inline_;
     inner.function = inlined.function;
     inner.file = inlined.where.file;
+    // Code of a system header inlined into the user's is not the user's own.
+    const bool system = inner.file.starts_with("/usr/include/") ||
+                        inner.file.find("/include/c++/") != std::string::npos;
+    if (system) inner.in_app = false;
     if (inlined.where.line != 0) inner.line = inlined.where.line;
     at->second.push_back(add_frame(inner));
   }

@@ -67,6 +67,13 @@ void locate(Module& module, bool is_executable, const FileSearch& search) {
     std::unique_ptr<ElfFile> file = ElfFile::open(path);
     if (!file) continue;
     const Identity identity = compare(module, *file);
+    if (identity == Identity::none && !module.header_saved) {
+      // Nothing in the core tells which build it was: that is no mismatch, and no reason to trust
+      // it.
+      module.unverifiable = true;
+      module.rejected = path;
+      continue;
+    }
     if (identity == Identity::none) {
       module.found = Found::mismatch;
       module.rejected = path;

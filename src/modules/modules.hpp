@@ -31,7 +31,8 @@ struct Module {
   bool header_saved = false;  // the core holds the ELF header page
   Identity identity = Identity::none;
   Found found = Found::missing;
-  std::string rejected;  // the file that was refused, for the note
+  bool unverifiable = false;  // a file is here, and the core lacks the page that would identify it
+  std::string rejected;       // the file that was refused, for the note
   std::unique_ptr<ElfFile> file;
   std::unique_ptr<ElfFile> debug;  // separate debug file of the same build-id
 

@@ -131,8 +131,8 @@ class Incident {
     std::vector<ThreadId> threads;
     std::vector<ResourceId> locks;
     for (std::size_t i = 0; i < n; ++i) {
-      threads.push_back(thread("worker " + std::string(1, static_cast<char>('a' + i))));
-      locks.push_back(lock("lock " + std::string(1, static_cast<char>('a' + i)), kind,
+      threads.push_back(thread("worker " + std::to_string(i)));
+      locks.push_back(lock("lock " + std::to_string(i), kind,
                            implementation));
     }
     for (std::size_t i = 0; i < n; ++i) {

@@ -1,9 +1,11 @@
-// native THREADS DEPTH [SPREAD]: that many threads, about DEPTH calls deep, wait for a mutex that main holds.
+// native THREADS DEPTH [SPREAD]: that many threads, about DEPTH calls deep, wait for a mutex that
+// main holds.
 //
 // The calls go round 24 instances of a template, each with a string and a map of its own; every 5th
 // goes through a std::function, and each through an inlined step, so that a frame costs a tool what
 // it costs in real C++. With SPREAD threads start at another instance or depth each, so that no two
-// of up to 504 stacks are equal; without, all are alike. Says READY with its threads, as the live tests' programs do.
+// of up to 504 stacks are equal; without, all are alike. Says READY with its threads, as the live
+// tests' programs do.
 #include <pthread.h>
 #include <unistd.h>
 
@@ -73,7 +75,8 @@ const std::array<Start, kinds> starts = starts_of(std::make_index_sequence<kinds
 
 void* run(void* argument) {
   const Work& work = *static_cast<Work*>(argument);
-  return reinterpret_cast<void*>(static_cast<long>(starts[static_cast<std::size_t>(work.kind)](work.depth, work.index)));
+  return reinterpret_cast<void*>(
+      static_cast<long>(starts[static_cast<std::size_t>(work.kind)](work.depth, work.index)));
 }
 
 void tell() {
@@ -95,8 +98,10 @@ int main(int argc, char** argv) {
   tids.resize(static_cast<std::size_t>(count));
   std::vector<Work> works;
   for (int index = 0; index < count; ++index) {
-    if (spread) works.push_back({index % kinds, index, depth + index / kinds % 21 - 10});
-    else works.push_back({0, index, depth});
+    if (spread)
+      works.push_back({index % kinds, index, depth + index / kinds % 21 - 10});
+    else
+      works.push_back({0, index, depth});
   }
   std::vector<pthread_t> threads(static_cast<std::size_t>(count));
   pthread_attr_t attributes;

@@ -1,7 +1,8 @@
 """The cores that the benchmark reads: made on demand, by the kernel, from programs that hang.
 
 A workload's name says what it is: py10 is 10 Python threads, nat500 is 500 native ones, nat500s the same
-program stripped, nat500d the same with 500 different stacks. All threads have 256 KiB stacks, so that the cores stay small."""
+program stripped, nat500d the same with 500 different stacks. All threads have 256 KiB stacks, so that the
+cores stay small."""
 from __future__ import annotations
 
 import os
