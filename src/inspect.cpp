@@ -1,6 +1,9 @@
 // The driver behind `coldcase show`: tables from an Analysis.
 #include <coldcase/inspect.hpp>
 
+#include <algorithm>
+
+#include "base/digest.hpp"
 #include "base/text.hpp"
 #include "bytes/input.hpp"
 #include "core/core.hpp"
@@ -128,6 +131,20 @@ ArgumentKind kind_of_argument(const std::string& path) {
     // Reading it for real will say what is wrong.
   }
   return ArgumentKind::other;
+}
+
+CoreIdentity identify(const std::string& path) {
+  const Input input = open_input(path);
+  const Core core = parse_core(input.bytes(), input.path);
+  CoreIdentity identity;
+  // A core cut short has the headers of the whole one: what is there of it is part of its identity.
+  const std::string size = std::to_string(core.file.size());
+  std::vector<Bytes> parts = core.identity;
+  if (core.truncated()) parts.push_back(std::as_bytes(std::span(size.data(), size.size())));
+  identity.content = sha256_hex(parts);
+  if (core.process) identity.pid = std::max(core.process->pid, 0);
+  if (core.process) identity.ppid = std::max(core.process->ppid, 0);
+  return identity;
 }
 
 std::vector<PatternInfo> known_patterns() {

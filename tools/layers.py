@@ -16,7 +16,7 @@ THIRD_PARTY = {
     "zstd.h": {"bytes"}, "sha256.h": {"base"},
     "gelf.h": {"modules", "threads"}, "libelf.h": {"modules", "threads"},
     "dwarf.h": {"modules", "threads"}, "elfutils/": {"modules", "threads"},
-    "nlohmann/": {"report"}, "CLI/": {"cli"},
+    "nlohmann/": {"report", "triage"}, "CLI/": {"cli"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
 

@@ -22,6 +22,14 @@ Table make_table(const Analysis& analysis, TableKind kind);
 enum class ArgumentKind : std::uint8_t { core, program, other };
 ArgumentKind kind_of_argument(const std::string& path);
 
+// What tells a core from others without analyzing it.
+struct CoreIdentity {
+  std::string content;             // 64 hex digits over ELF header, program headers and notes
+  std::int64_t pid = 0, ppid = 0;  // 0: unknown
+};
+// Throws Error when the file is no core we can read.
+CoreIdentity identify(const std::string& path);
+
 // One pattern that coldcase recognizes, for `coldcase patterns`.
 struct PatternInfo {
   std::string_view slug, kind, what, proof;

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/text.hpp"
+#include "cli/triage_command.hpp"
 
 namespace coldcase::cli {
 namespace {
@@ -22,6 +23,7 @@ struct Arguments {
   std::string table_format = "text";
   std::string pattern;
   std::string schema = "report";
+  TriageArguments triage;
 };
 
 void add_reading_options(CLI::App& command, Arguments& arguments) {
@@ -93,7 +95,9 @@ int run_render(const Arguments& arguments, std::ostream& out) {
   const std::string& path = arguments.files.front();
   struct stat about {};
   if (::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode)) {
-    throw Error(Trouble::not_a_core, clean_text(path) + " is a directory, not a JSON report. Make one with:  coldcase analyze CORE -o report.json");
+    throw Error(Trouble::not_a_core, clean_text(path) +
+                                         " is a directory, not a JSON report. Make one with:  "
+                                         "coldcase analyze CORE -o report.json");
   }
   std::stringstream text;
   if (path == "-") {
@@ -148,10 +152,50 @@ int run_patterns(const Arguments& arguments, std::ostream& out) {
   return exit_none;
 }
 
+void add_triage_options(CLI::App& command, Arguments& arguments) {
+  TriageArguments& triage = arguments.triage;
+  command.add_option("PATHS", triage.options.paths, "Folders (walked), globs, cores")->required();
+  command.add_option("-o,--output", triage.options.output, "The folder to write")->required();
+  triage.options.jobs = 0;
+  command.add_option("-j,--jobs", triage.options.jobs, "Workers at once; 0: as many as processors");
+  command.add_option("--time-budget", triage.options.seconds, "Seconds for one incident")
+      ->check(CLI::Range(0.1, 86400.0));
+  command.add_option("--memory", triage.memory_mib, "MiB of memory for one incident")
+      ->check(CLI::Range(32, 1 << 20));
+  command
+      .add_option("--fail-on", triage.fail_on,
+                  "What exits 2 or 4: new,regression,known,inconclusive,unreadable")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  command.add_flag("--force", triage.options.force, "Write into a folder made with other options");
+  command.add_flag("--exit-zero", triage.exit_zero,
+                   "Exit 0 whatever was found; errors keep their codes");
+  command
+      .add_option("--sysroot", arguments.analyze.sysroots,
+                  "Look for mapped files under this folder first")
+      ->allow_extra_args(false);
+  command
+      .add_option("--debug-dir", arguments.analyze.debug_dirs,
+                  "Look for .build-id/ files in this folder")
+      ->allow_extra_args(false);
+}
+
+int run_triage_from(Arguments& arguments, std::ostream& out, std::ostream& err) {
+  for (const std::string& folder : arguments.analyze.sysroots)
+    arguments.triage.options.reading.push_back("--sysroot=" + folder);
+  for (const std::string& folder : arguments.analyze.debug_dirs)
+    arguments.triage.options.reading.push_back("--debug-dir=" + folder);
+  return run_triage_command(arguments.triage, out, err);
+}
+
 int run_schema(const Arguments& arguments, std::ostream& out) {
+  if (arguments.schema == "triage") {
+    out << triage_schema();
+    return exit_none;
+  }
   if (arguments.schema != "report" && arguments.schema != "report-closed") {
     throw Error(Trouble::usage, "no schema '" + clean_text(arguments.schema) +
-                                    "'; report and report-closed are known");
+                                    "'; report, report-closed and triage are known");
   }
   render_schema(arguments.schema == "report-closed", out);
   return exit_none;
@@ -203,6 +247,8 @@ int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& 
     out << "coldcase " << library_version() << '\n';
     return exit_none;
   }
+  if (!given.empty() && given[0] == "worker")
+    return run_worker({given.begin() + 1, given.end()}, out);
   Arguments arguments;
   CLI::App app{
       "coldcase: who held what, who waited for whom, and why nothing moved - from a core dump "
@@ -233,10 +279,13 @@ int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& 
   show_command->add_option("--format", arguments.table_format, "text or json")
       ->check(CLI::IsMember({"text", "json"}));
   add_reading_options(*show_command, arguments);
+  CLI::App* triage_command =
+      app.add_subcommand("triage", "Many cores to one table of distinct problems");
+  add_triage_options(*triage_command, arguments);
   CLI::App* patterns_command = app.add_subcommand("patterns", "The patterns that are recognized");
   patterns_command->add_option("SLUG", arguments.pattern, "One of them");
   CLI::App* schema_command = app.add_subcommand("schema", "The JSON schema of a report");
-  schema_command->add_option("NAME", arguments.schema, "report, or report-closed");
+  schema_command->add_option("NAME", arguments.schema, "report, report-closed or triage");
 
   std::vector<std::string> words = given;
   const bool command = !words.empty() &&
@@ -261,6 +310,7 @@ int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& 
   }
   if (analyze_command->parsed()) return run_analyze(arguments, out);
   if (render_command->parsed()) return run_render(arguments, out);
+  if (triage_command->parsed()) return run_triage_from(arguments, out, err);
   if (show_command->parsed()) return run_show(arguments, out);
   if (patterns_command->parsed()) return run_patterns(arguments, out);
   return run_schema(arguments, out);

@@ -12,7 +12,8 @@ namespace coldcase::cli {
 
 inline constexpr int exit_none = 0, exit_found = 2, exit_inconclusive = 4, exit_usage = 64,
                      exit_not_a_core = 65, exit_no_file = 66, exit_internal = 70,
-                     exit_cannot_write = 73, exit_read_error = 74, exit_no_permission = 77;
+                     exit_cannot_write = 73, exit_read_error = 74, exit_stopped = 75,
+                     exit_no_permission = 77;
 
 int exit_code_of(Trouble trouble);
 int exit_code_of(const Verdict& verdict);

@@ -132,8 +132,7 @@ class Incident {
     std::vector<ResourceId> locks;
     for (std::size_t i = 0; i < n; ++i) {
       threads.push_back(thread("worker " + std::to_string(i)));
-      locks.push_back(lock("lock " + std::to_string(i), kind,
-                           implementation));
+      locks.push_back(lock("lock " + std::to_string(i), kind, implementation));
     }
     for (std::size_t i = 0; i < n; ++i) {
       holds(threads[i], locks[i]);

@@ -161,8 +161,8 @@ TEST_CASE("tags and totals of the founding case", "[diagnose]") {
 
 TEST_CASE("without a callback the fault is Python run inside the driver's call", "[diagnose]") {
   Founding incident;
-  incident.stack(incident.worker, {native_frame("take_gil"),
-                                   python_frame("on_stream_done", "/src/stream.py", 12)});
+  incident.stack(incident.worker,
+                 {native_frame("take_gil"), python_frame("on_stream_done", "/src/stream.py", 12)});
   const Analysis analysis = diagnosed(incident);
   REQUIRE(patterns_of(analysis) == Words{"gil-driver-inversion"});
   CHECK(analysis.findings[0].location->function == "_fd_reader_callback");
@@ -234,7 +234,8 @@ TEST_CASE("a longer ring with the GIL names each lock's own holder", "[diagnose]
   const ThreadId a = incident.thread("anna"), b = incident.thread("bert");
   const ThreadId c = incident.thread("carl");
   const ResourceId gil = incident.lock("the GIL", WaitKind::gil, "_gil_runtime_state");
-  const ResourceId first = incident.lock("the first lock"), second = incident.lock("the second lock");
+  const ResourceId first = incident.lock("the first lock"),
+                   second = incident.lock("the second lock");
   incident.holds(a, gil).holds(b, first).holds(c, second);
   incident.waits(a, first).waits(b, second).waits(c, gil, {.ends = Ends::poll_retry});
   const Analysis analysis = diagnosed(incident);
@@ -280,8 +281,9 @@ TEST_CASE("a lock ring tells who holds what and where it was taken", "[diagnose]
   const ThreadId a = incident.thread("anna"), b = incident.thread("bert");
   const ResourceId money = incident.lock("the money lock");
   const ResourceId log = incident.lock("the log", WaitKind::rwlock, "pthread_rwlock_t");
-  incident.stack(a, {native_frame("__lll_lock_wait"), native_frame("write_log", "/src/log.c", 7),
-                     native_frame("transfer", "/src/bank.c", 12)},
+  incident.stack(a,
+                 {native_frame("__lll_lock_wait"), native_frame("write_log", "/src/log.c", 7),
+                  native_frame("transfer", "/src/bank.c", 12)},
                  1);
   incident.stack(b, {python_frame("audit", "/src/audit.py", 9)}, 0);
   incident.holds(a, money, {.frame = 2}).holds(b, log, {.mode = Mode::read});
@@ -305,7 +307,9 @@ TEST_CASE("healthy twins of the lock ring", "[diagnose]") {
     incident.at(ring[2]).wait.reset();
     incident.at(ring[2]).state = ThreadState::running;
   }
-  SECTION("one wait has a timeout") { incident.at(ring[1]).wait->ends = Ends::timeout; }
+  SECTION("one wait has a timeout") {
+    incident.at(ring[1]).wait->ends = Ends::timeout;
+  }
   SECTION("one thread could also be woken by something else") {
     const ResourceId event = incident.lock("an event", WaitKind::futex, "futex");
     incident.at(ring[1]).wait->on.push_back(event);
@@ -330,10 +334,10 @@ TEST_CASE("two rings are two findings, the surest first", "[diagnose]") {
 }
 
 TEST_CASE("a finding is as sure as its weakest edge, and so is the verdict", "[diagnose]") {
-  const auto [weakest, kind] = GENERATE(table<Confidence, VerdictKind>(
-      {{Confidence::hypothesis, VerdictKind::inconclusive},
-       {Confidence::likely, VerdictKind::deadlock},
-       {Confidence::very_likely, VerdictKind::deadlock}}));
+  const auto [weakest, kind] =
+      GENERATE(table<Confidence, VerdictKind>({{Confidence::hypothesis, VerdictKind::inconclusive},
+                                               {Confidence::likely, VerdictKind::deadlock},
+                                               {Confidence::very_likely, VerdictKind::deadlock}}));
   Incident incident;
   const std::vector<ThreadId> ring = incident.ring(2);
   incident.at(ring[1]).wait->confidence = weakest;
@@ -368,8 +372,9 @@ TEST_CASE("a thread that waits for its own lock", "[diagnose]") {
   Incident incident;
   const ThreadId self = incident.thread("main");
   const ResourceId x = incident.lock("the cache lock");
-  incident.stack(self, {native_frame("__lll_lock_wait"), native_frame("evict", "/src/cache.c", 40),
-                        native_frame("insert", "/src/cache.c", 20)},
+  incident.stack(self,
+                 {native_frame("__lll_lock_wait"), native_frame("evict", "/src/cache.c", 40),
+                  native_frame("insert", "/src/cache.c", 20)},
                  1);
   incident.holds(self, x, {.frame = 2}).waits(self, x);
   const Analysis analysis = diagnosed(incident);
@@ -394,7 +399,9 @@ TEST_CASE("advice for a Python lock is Python's", "[diagnose]") {
 TEST_CASE("healthy twins of the self-deadlock", "[diagnose]") {
   Incident incident;
   const std::vector<ThreadId> self = incident.ring(1);
-  SECTION("with a timeout") { incident.at(self[0]).wait->ends = Ends::timeout; }
+  SECTION("with a timeout") {
+    incident.at(self[0]).wait->ends = Ends::timeout;
+  }
   SECTION("another thread holds it") {
     const ThreadId other = incident.thread("other");
     incident.at(self[0]).holds.clear();
@@ -424,14 +431,14 @@ struct Crash : Incident {
   }
   Finding only() {
     facts().crashes = {fact};
-    const Analysis analysis = diagnosed(*this);
-    REQUIRE(analysis.findings.size() == 1);
-    CHECK(analysis.verdict.kind == VerdictKind::crash);
-    CHECK(analysis.findings[0].kind == FindingKind::crash);
-    CHECK(analysis.findings[0].crash);
-    CHECK(analysis.findings[0].threads == std::vector<ThreadId>{thread_id});
-    CHECK(analysis.facts.threads[thread_id.index].tag == Tag::crashed);
-    return analysis.findings[0];
+    const Analysis result = diagnosed(*this);
+    REQUIRE(result.findings.size() == 1);
+    CHECK(result.verdict.kind == VerdictKind::crash);
+    CHECK(result.findings[0].kind == FindingKind::crash);
+    CHECK(result.findings[0].crash);
+    CHECK(result.findings[0].threads == std::vector<ThreadId>{thread_id});
+    CHECK(result.facts.threads[thread_id.index].tag == Tag::crashed);
+    return result.findings[0];
   }
 };
 
@@ -444,8 +451,7 @@ TEST_CASE("a null pointer", "[diagnose]") {
   const Finding finding = crash.only();
   CHECK(finding.pattern == "crash-segv");
   CHECK(finding.headline == "Null pointer access in read_index (index.c:12)");
-  CHECK(contains(whole_story(finding),
-                 "SIGSEGV (SEGV_MAPERR) at address 0x18: null + 0x18."));
+  CHECK(contains(whole_story(finding), "SIGSEGV (SEGV_MAPERR) at address 0x18: null + 0x18."));
   CHECK(finding.location->line == 12u);
   REQUIRE(finding.story.size() == 2);
   CHECK(finding.story[1].evidence == std::vector<EvidenceId>{EvidenceId{0}});
@@ -464,10 +470,10 @@ TEST_CASE("a wild pointer, an unknown address, another signal", "[diagnose]") {
 
 TEST_CASE("the blame is not the dying machinery's", "[diagnose]") {
   Crash crash(6, "SIGABRT");
-  crash.stack(crash.thread_id,
-              {native_frame("__pthread_kill_implementation"), native_frame("raise"),
-               native_frame("abort"), native_frame("check_header", "/src/header.c", 8),
-               native_frame("main", "/src/main.c", 3)});
+  crash.stack(
+      crash.thread_id,
+      {native_frame("__pthread_kill_implementation"), native_frame("raise"), native_frame("abort"),
+       native_frame("check_header", "/src/header.c", 8), native_frame("main", "/src/main.c", 3)});
   const Finding finding = crash.only();
   CHECK(finding.pattern == "crash-abort");
   CHECK(finding.headline == "Aborted in check_header (header.c:8)");
@@ -475,8 +481,8 @@ TEST_CASE("the blame is not the dying machinery's", "[diagnose]") {
 
 TEST_CASE("native code that died under Python code names both", "[diagnose]") {
   Crash crash(11, "SIGSEGV");
-  crash.stack(crash.thread_id, {native_frame("fill", "/src/fill.c", 5),
-                                python_frame("load", "/src/load.py", 77)});
+  crash.stack(crash.thread_id,
+              {native_frame("fill", "/src/fill.c", 5), python_frame("load", "/src/load.py", 77)});
   crash.fact.address = Addr{0};
   const Finding finding = crash.only();
   CHECK(contains(whole_story(finding),
@@ -506,8 +512,9 @@ TEST_CASE("a failed assertion, told once", "[diagnose]") {
 TEST_CASE("an exception nobody caught", "[diagnose]") {
   Crash crash(6, "SIGABRT");
   crash.fact.exception_type = "std::out_of_range";
-  crash.stack(crash.thread_id, {native_frame("abort"), native_frame("std::terminate()"),
-                                native_frame("__cxa_throw"), native_frame("parse", "/src/p.cc", 4)});
+  crash.stack(crash.thread_id,
+              {native_frame("abort"), native_frame("std::terminate()"), native_frame("__cxa_throw"),
+               native_frame("parse", "/src/p.cc", 4)});
   SECTION("with a text") {
     crash.fact.exception_what = "vector::at";
     const Finding finding = crash.only();
@@ -549,7 +556,9 @@ TEST_CASE("a deadlock of the crashed thread does not hide the crash", "[diagnose
 
 TEST_CASE("a long headline is cut at a character", "[diagnose]") {
   Crash crash(6, "SIGABRT");
-  SECTION("plain") { crash.fact.message = std::string(500, 'x'); }
+  SECTION("plain") {
+    crash.fact.message = std::string(500, 'x');
+  }
   SECTION("two bytes a character, either parity") {
     const std::string odd = GENERATE(std::string(), std::string("x"));
     crash.fact.message = odd;
@@ -642,7 +651,8 @@ TEST_CASE("a core without threads tells nothing", "[diagnose]") {
 TEST_CASE("greenlets may hide a deadlock of their own", "[diagnose]") {
   Incident incident;
   incident.thread("hub", ThreadState::idle);
-  const std::string name = GENERATE("_greenlet.cpython-311-x86_64-linux-gnu.so", "_greenlet.abi3.so");
+  const std::string name =
+      GENERATE("_greenlet.cpython-311-x86_64-linux-gnu.so", "_greenlet.abi3.so");
   incident.module(name);
   CHECK(diagnosed(incident).verdict.kind == VerdictKind::inconclusive);
   incident.facts().modules[0].name = "_gevent.so";
@@ -676,10 +686,9 @@ TEST_CASE("the table of patterns", "[diagnose]") {
     CHECK_FALSE(detector.proof.empty());
   }
   // Refined before plain: the order is the precedence.
-  CHECK(slugs == std::vector<std::string_view>{"gil-driver-inversion", "gil-lock-inversion",
-                                               "self-deadlock", "lock-cycle", "crash-assert",
-                                               "crash-uncaught-exception", "crash-abort",
-                                               "crash-segv"});
+  CHECK(slugs == std::vector<std::string_view>{
+                     "gil-driver-inversion", "gil-lock-inversion", "self-deadlock", "lock-cycle",
+                     "crash-assert", "crash-uncaught-exception", "crash-abort", "crash-segv"});
 }
 
 TEST_CASE("every detector is silent on healthy facts", "[diagnose]") {

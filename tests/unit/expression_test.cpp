@@ -33,6 +33,10 @@ Operation number(std::uint64_t value) {
   return {DW_OP_constu, value, 0};
 }
 
+Operation breg(DwarfRegister base, std::uint64_t offset) {
+  return {static_cast<std::uint8_t>(DW_OP_breg0 + int{base}), offset, 0};
+}
+
 std::optional<std::uint64_t> binary(std::uint8_t atom, std::uint64_t a, std::uint64_t b) {
   return Machine().run({number(a), number(b), {atom, 0, 0}});
 }
@@ -55,19 +59,19 @@ TEST_CASE("constants and literals", "[expression]") {
 
 TEST_CASE("registers with an offset", "[expression]") {
   const Machine machine;
-  CHECK(machine.run({{DW_OP_breg0 + dw_rsp, 8, 0}}) == 0x7008u);
-  CHECK(machine.run({{DW_OP_breg0 + dw_rsp, minus(8), 0}}) == 0x6ff8u);
+  CHECK(machine.run({breg(dw_rsp, 8)}) == 0x7008u);
+  CHECK(machine.run({breg(dw_rsp, minus(8))}) == 0x6ff8u);
   CHECK(machine.run({{DW_OP_bregx, dw_rbp, 16}}) == 0x1010u);
 }
 
 TEST_CASE("an unknown register is no value", "[expression]") {
   const Machine machine;
-  CHECK_FALSE(machine.run({{DW_OP_breg0 + dw_rax, 0, 0}}));
+  CHECK_FALSE(machine.run({breg(dw_rax, 0)}));
   CHECK_FALSE(machine.run({{DW_OP_bregx, dw_rax, 0}}));
   CHECK_FALSE(machine.run({{DW_OP_breg31, 0, 0}}));  // a number x86_64 does not keep
   CHECK_FALSE(machine.run({{DW_OP_bregx, 1000, 0}}));
   // With values on the stack, too: the operation must not be taken for another one.
-  CHECK_FALSE(machine.run({number(1), number(2), {DW_OP_breg0 + dw_rax, 0, 0}}));
+  CHECK_FALSE(machine.run({number(1), number(2), breg(dw_rax, 0)}));
 }
 
 TEST_CASE("stack operations", "[expression]") {
@@ -135,18 +139,16 @@ TEST_CASE("comparisons are signed", "[expression]") {
 TEST_CASE("memory is read, and absent memory is no value", "[expression]") {
   const Machine machine;
   CHECK(machine.run({number(0x1000), {DW_OP_deref, 0, 0}}) == 0x1122334455667788u);
-  CHECK(machine.run({{DW_OP_breg0 + dw_rbp, 0, 0}, {DW_OP_deref, 0, 0}}) == 0x1122334455667788u);
+  CHECK(machine.run({breg(dw_rbp, 0), {DW_OP_deref, 0, 0}}) == 0x1122334455667788u);
   CHECK_FALSE(machine.run({number(0x1004), {DW_OP_deref, 0, 0}}));  // half of it not saved
   CHECK_FALSE(machine.run({number(0), {DW_OP_deref, 0, 0}}));
 }
 
 // glibc's PLT: CFA = rsp + 8 + ((rip & 15) >= 11) * 8.
 TEST_CASE("the frame address in a procedure linkage table", "[expression]") {
-  const Program plt = {{DW_OP_breg0 + dw_rsp, 8, 0}, {DW_OP_breg0 + dw_ra, 0, 0},
-                       {DW_OP_lit0 + 15, 0, 0},      {DW_OP_and, 0, 0},
-                       {DW_OP_lit0 + 11, 0, 0},      {DW_OP_ge, 0, 0},
-                       {DW_OP_lit0 + 3, 0, 0},       {DW_OP_shl, 0, 0},
-                       {DW_OP_plus, 0, 0}};
+  const Program plt = {breg(dw_rsp, 8),        breg(dw_ra, 0),          {DW_OP_lit0 + 15, 0, 0},
+                       {DW_OP_and, 0, 0},      {DW_OP_lit0 + 11, 0, 0}, {DW_OP_ge, 0, 0},
+                       {DW_OP_lit0 + 3, 0, 0}, {DW_OP_shl, 0, 0},       {DW_OP_plus, 0, 0}};
   Machine machine;
   machine.context.set(dw_ra, 0x40102a);
   CHECK(machine.run(plt) == 0x7008u);

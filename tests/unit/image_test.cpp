@@ -18,8 +18,8 @@ struct Sample {
   Blob low = text_blob("ABCDEFGH");
   Blob high = text_blob("IJKLMNOP");
   Blob partial = text_blob("QRST");
-  MemoryImage image{{extent(0x2000, 0x2010, partial), extent(0x1008, 0x1010, high),
-                     extent(0x1000, 0x1008, low)}};
+  MemoryImage image{
+      {extent(0x2000, 0x2010, partial), extent(0x1008, 0x1010, high), extent(0x1000, 0x1008, low)}};
 
   static Extent extent(std::uint64_t begin, std::uint64_t end, Bytes bytes,
                        Source source = Source::core, Absence rest = Absence::not_saved) {
@@ -199,7 +199,8 @@ TEST_CASE("a file fills only what the core left out", "[image]") {
 TEST_CASE("a file that is not here tells why its bytes are absent", "[image]") {
   const Absence why = GENERATE(Absence::file_missing, Absence::file_mismatch);
   const Blob saved = text_blob("core");
-  const MemoryImage core{{Sample::extent(0x1000, 0x1008, saved), Sample::extent(0x2000, 0x2008, {})}};
+  const MemoryImage core{
+      {Sample::extent(0x1000, 0x1008, saved), Sample::extent(0x2000, 0x2008, {})}};
   const MemoryImage both = core.with_files({Sample::extent(0x1000, 0x1008, {}, Source::file, why)});
   CHECK(text_of_read(both, 0x1000, 4) == "core");
   CHECK(fault_of_read(both, 0x1000, 8) == Fault{Addr{0x1004}, why});
@@ -249,7 +250,8 @@ TEST_CASE("text ends at its NUL", "[image]") {
 TEST_CASE("text across extents", "[image]") {
   const Blob one = text_blob("hello ");
   const Blob two = text_blob(std::string_view("world\0!", 7));
-  const MemoryImage image{{Sample::extent(0x1000, 0x1006, one), Sample::extent(0x1006, 0x100d, two)}};
+  const MemoryImage image{
+      {Sample::extent(0x1000, 0x1006, one), Sample::extent(0x1006, 0x100d, two)}};
   CHECK(image.read_text(Addr{0x1000}) == "hello world");
 }
 

@@ -1,0 +1,35 @@
+// From candidates to incidents: what each file is, which are copies of one another, and which
+// belong together.
+#pragma once
+
+#include <coldcase/triage.hpp>
+
+#include "triage/find_inputs.hpp"
+
+namespace coldcase::triage {
+
+// What `identify` printed of one file; hostile until parsed.
+struct Identified {
+  Candidate file;
+  bool is_core = false;
+  std::string identity;  // of the content
+  std::int64_t pid = 0, ppid = 0;
+  std::string problem;  // not a core: why, for files the user named
+};
+
+// Parses one line of `coldcase worker identify`:  identity TAB pid TAB ppid. Nothing when it makes
+// no sense.
+bool parse_identity(std::string_view line, Identified& into);
+
+// Files of one incident: copies count once; parent and child of one folder belong together.
+struct Incident {
+  std::vector<Candidate> files;
+  std::vector<std::string> duplicates;
+  std::vector<std::string> identities;  // sorted
+};
+std::vector<Incident> group_incidents(const std::vector<Identified>& identified);
+
+// The name of a result: the same inputs, tool and options have the same key on every machine.
+std::string key_of(const Incident& incident, const std::vector<std::string>& reading);
+
+}  // namespace coldcase::triage
