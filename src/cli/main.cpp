@@ -23,7 +23,8 @@ int main(int argc, char** argv) {
   struct sigaction action {};
   action.sa_handler = on_bus_error;
   ::sigaction(SIGBUS, &action, nullptr);
-  std::signal(SIGPIPE, SIG_DFL);  // coldcase ... | head ends quietly
+  std::ios::sync_with_stdio(false);  // a report is written in blocks, not character by character
+  std::signal(SIGPIPE, SIG_DFL);     // coldcase ... | head ends quietly
   try {
     return coldcase::cli::run({argv + 1, argv + argc}, std::cout, std::cerr);
   } catch (const coldcase::Error& error) {

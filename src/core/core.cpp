@@ -88,7 +88,6 @@ void add_notes(const elf::ProgramHeader& header, std::uint64_t& read_to, Core& c
     return;
   }
   read_to = end;
-  core.identity.push_back(part);
   parse_notes(part, part.size() < header.filesz, core);
 }
 

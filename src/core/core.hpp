@@ -85,7 +85,8 @@ struct Core {
   std::optional<SignalInfo> signal;
   std::vector<FileMapping> files;  // by address
   std::vector<std::pair<std::uint64_t, std::uint64_t>> auxv;
-  std::vector<Bytes> identity;  // ELF header, program headers and notes: what `identity` hashes
+  std::vector<Bytes> identity;  // what identifies the core: ELF header, program headers, notes
+                                // (without extended registers)
   Writer writer = Writer::other;
   std::uint64_t declared_bytes = 0;  // where the last segment should end
   std::vector<CoreProblem> problems;

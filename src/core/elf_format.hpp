@@ -84,6 +84,7 @@ inline constexpr std::uint32_t flag_x = 1, flag_w = 2, flag_r = 4;
 // Note types and the name each stands under. Numbers repeat between names.
 inline constexpr std::uint32_t nt_prstatus = 1, nt_prpsinfo = 3, nt_auxv = 6;  // "CORE"
 inline constexpr std::uint32_t nt_file = 0x46494c45, nt_siginfo = 0x53494749;  // "CORE"
+inline constexpr std::uint32_t nt_x86_xstate = 0x202;                          // "LINUX"
 inline constexpr std::uint32_t nt_gdb_tdesc = 0xff000000;                      // "GDB"
 inline constexpr std::uint32_t nt_gnu_build_id = 3;                            // "GNU"
 

@@ -138,8 +138,14 @@ void parse_notes(Bytes part, bool cut, Core& core) {
     }
     const std::string_view name = text_at(slice(part, sizeof(elf::NoteHeader), header->namesz), 0);
     parse_note(name, header->type, slice(part, content_at, header->descsz), core);
-    part = slice(part, content_at + padded(header->descsz), part.size());
+    const std::uint64_t whole = content_at + padded(header->descsz);
+    // The extended registers are most of a core's notes (2.5 KB a thread) and tell cores apart no
+    // better.
+    if (!(name == "LINUX" && header->type == elf::nt_x86_xstate))
+      core.identity.push_back(slice(part, 0, whole));
+    part = slice(part, whole, part.size());
   }
+  if (!part.empty()) core.identity.push_back(part);
   if (cut) core.problems.push_back({Kind::notes_cut, part.size()});
   std::ranges::sort(core.files, {}, [](const FileMapping& file) { return file.range.begin; });
 }

@@ -27,6 +27,9 @@ constexpr std::array table{
     Detector{"lock-cycle", FindingKind::deadlock,
              "Threads wait for locks in a ring, native and Python's in any mix.",
              "every edge's holder known", detect_lock_cycle},
+    Detector{"join-cycle", FindingKind::deadlock,
+             "A thread waits for the end of another that waits for something the first holds.",
+             "join target known", detect_join_cycle},
     Detector{"crash-assert", FindingKind::crash, "An assertion failed.",
              "the C library's abort message", detect_crash_assert},
     Detector{"crash-uncaught-exception", FindingKind::crash,
@@ -38,12 +41,19 @@ constexpr std::array table{
              "the signal and the registers", detect_crash_segv},
 };
 
-using Parties = std::vector<ThreadId>;
+// What makes two findings one story: the kind, who is in it and what they wait for.
+struct Parties {
+  FindingKind kind;
+  std::vector<ThreadId> threads;
+  std::vector<ResourceId> resources;
+  friend auto operator<=>(const Parties&, const Parties&) = default;
+};
 
 // A finding's threads, for telling whether a refined pattern has told these already.
 Parties parties_of(const Finding& finding) {
-  Parties parties = finding.threads;
-  std::ranges::sort(parties);
+  Parties parties{finding.kind, finding.threads, finding.resources};
+  std::ranges::sort(parties.threads);
+  std::ranges::sort(parties.resources);
   return parties;
 }
 
@@ -52,6 +62,7 @@ void set_tags(Analysis& analysis) {
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
     const Finding& finding = analysis.findings[f];
     for (const ThreadId id : finding.threads) {
+      if (finding.confidence == Confidence::hypothesis) continue;
       ThreadFact& thread = analysis.facts.threads[id.index];
       thread.findings.push_back({f});
       thread.tag = finding.kind == FindingKind::crash ? Tag::crashed : Tag::deadlocked;
@@ -75,7 +86,8 @@ std::size_t count_unknown(const Facts& facts) {
         if (thread.state != ThreadState::blocked || !thread.wait ||
             thread.wait->ends == Ends::timeout)
           return false;
-        if (thread.wait->on.size() != 1) return false;
+        if (thread.wait->on.size() > 1) return false;
+        if (thread.wait->on.empty()) return true;
         const ResourceId resource = thread.wait->on.front().as<RefKind::resource>();
         return resource.known() && facts.resources[resource.index].owners.empty() &&
                thread.wait->kind != WaitKind::gil;

@@ -73,7 +73,8 @@ void tell_lock_holder(const Scene& scene, const Inversion& in, std::vector<Story
       {"Python code may only run with the GIL (global interpreter lock), so the thread waits for "
        "it" +
            std::string(callback != nullptr ? " before the callback can begin." : "."),
-       {wait.evidence.front()}});
+       wait.evidence.empty() ? std::vector<EvidenceId>{}
+                             : std::vector<EvidenceId>{wait.evidence.front()}});
 }
 
 void tell_gil_holder(const Scene& scene, const Inversion& in, std::vector<StoryLine>& story) {
@@ -98,7 +99,8 @@ void tell_gil_holder(const Scene& scene, const Inversion& in, std::vector<StoryL
 }  // namespace
 
 std::optional<Inversion> parse_inversion(const Scene& scene, const Ring& ring) {
-  if (ring.steps.size() < 2) return std::nullopt;
+  // Longer rings are told as lock rings: each of their parties has to be named.
+  if (ring.steps.size() != 2) return std::nullopt;
   Inversion inversion;
   inversion.ring = &ring;
   for (std::size_t i = 0; i < ring.steps.size(); ++i) {

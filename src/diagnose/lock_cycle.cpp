@@ -9,7 +9,7 @@ std::string headline_of(const Scene& scene, const Ring& ring) {
   std::vector<std::string> names;
   for (const RingStep& step : ring.steps) {
     const Frame* site = scene.site_of(step.thread);
-    std::string name = site != nullptr ? site->function : scene.plain_name_of(step.thread);
+    std::string name = site != nullptr ? site->function : scene.thread(step.thread).entry;
     if (name.empty()) name = "a thread";
     names.push_back(std::move(name));
   }

@@ -82,9 +82,14 @@ std::string wait_phrase(const Scene& scene, ThreadId id) {
 
 std::string as_headline(std::string text) {
   constexpr std::size_t longest = 120;
+  // Messages of the program may hold addresses: a headline is the same for every run.
+  for (auto at = text.find("0x"); at != std::string::npos; at = text.find("0x", at + 1)) {
+    const auto end = text.find_first_not_of("0123456789abcdefABCDEF", at + 2);
+    if (end != at + 2)
+      text.replace(at, (end == std::string::npos ? text.size() : end) - at, "(address)");
+  }
   if (text.size() <= longest) return text;
-  text = clean_text(text, longest - 4);  // at a character; ends in an ellipsis of three bytes
-  return text;
+  return clean_text(text, longest - 4);  // at a character; ends in an ellipsis of three bytes
 }
 
 }  // namespace coldcase

@@ -35,7 +35,7 @@ void take_ring(const Scene& scene, const Ring& ring, Finding& finding);
 // "waits for the GIL" / "waits to write-lock <label>".
 std::string wait_phrase(const Scene& scene, ThreadId id);
 
-// Cuts at a word to what a headline may be long.
+// What a headline may be: without addresses, cut to 120 bytes.
 std::string as_headline(std::string text);
 
 }  // namespace coldcase

@@ -36,13 +36,19 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
        "same thread. No timeout ends the wait.",
        {}});
   finding.location = Scene::location_of(site);
-  finding.advice = {{"Do not take the lock again while holding it: split the function into one "
-                     "that takes the lock and one that expects it to be held.",
-                     Scene::location_of(site), ""},
-                    {type.starts_with("threading.")
-                         ? "Or use threading.RLock, which one thread may take several times."
-                         : "Or make it recursive (std::recursive_mutex, PTHREAD_MUTEX_RECURSIVE).",
-                     std::nullopt, ""}};
+  finding.advice = {
+      {"Do not take the lock again while holding it: split the function into one that takes the "
+       "lock and "
+       "one that expects it to be held.",
+       Scene::location_of(site), ""}};
+  if (type == "threading.Lock") {
+    finding.advice.push_back(
+        {"Or use threading.RLock, which one thread may take several times.", std::nullopt, ""});
+  } else if (type == "pthread_mutex_t") {
+    finding.advice.push_back(
+        {"Or make it recursive (std::recursive_mutex, PTHREAD_MUTEX_RECURSIVE).", std::nullopt,
+         ""});
+  }
   return finding;
 }
 

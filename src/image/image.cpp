@@ -1,6 +1,7 @@
 #include "image/image.hpp"
 
 #include <algorithm>
+#include <map>
 
 namespace coldcase {
 namespace {
@@ -49,14 +50,22 @@ MemoryImage::MemoryImage(std::vector<Extent> extents) {
     extents_ = std::move(sorted);
     return;
   }
-  // Overlaps occur in hostile cores alone: the slow way, bounded by their number.
+  // Overlaps occur in hostile cores alone: each extent fills the gaps the earlier ones left.
+  std::map<Addr, Extent> placed;
   for (const Extent& extent : extents) {
-    std::vector<Extent> added;
-    fill_gaps(extent, extents_, added);
-    extents_.insert(extents_.end(), added.begin(), added.end());
-    sort_by_address(extents_);
-    if (extents_.size() > 100'000) break;
+    Addr at = extent.range.begin;
+    auto next = placed.upper_bound(at);
+    if (next != placed.begin()) at = std::max(at, std::prev(next)->second.range.end);
+    while (at < extent.range.end) {
+      const Addr stop =
+          next == placed.end() ? extent.range.end : std::min(next->first, extent.range.end);
+      if (at < stop) placed.emplace_hint(next, at, cut(extent, {at, stop}));
+      if (next == placed.end()) break;
+      at = std::max(stop, next->second.range.end);
+      ++next;
+    }
   }
+  for (auto& [begin, extent] : placed) extents_.push_back(extent);
 }
 
 const Extent* MemoryImage::find(Addr at) const {

@@ -9,10 +9,12 @@
 namespace coldcase {
 namespace {
 
+constexpr int deepest_space = 8;                   // of namespaces and classes
+constexpr std::size_t most_functions = 1'000'000;  // of one unit
 constexpr int deepest_scope =
     64;  // of nested blocks and inlines; hostile DWARF may nest without end
 
-bool find_unit(Dwarf* dwarf, std::uint64_t value, Dwarf_Die& unit) {
+bool find_unit_die(Dwarf* dwarf, std::uint64_t value, Dwarf_Die& unit) {
   if (dwarf_addrdie(dwarf, value, &unit) != nullptr) return true;
   // No .debug_aranges for it (clang writes none): ask every unit.
   Dwarf_CU* at = nullptr;
@@ -34,25 +36,18 @@ std::string name_of(Dwarf_Die& function) {
   return {};
 }
 
-// The chain of functions around `value` in this unit: the real one first, inlined ones after it.
-void find_scopes(Dwarf_Die& parent, std::uint64_t value, int depth,
-                 std::vector<Dwarf_Die>& scopes) {
+// The functions inlined around `value` inside `parent`, the outermost first.
+void find_inlined(Dwarf_Die& parent, std::uint64_t value, int depth,
+                  std::vector<Dwarf_Die>& scopes) {
   Dwarf_Die child;
   if (depth > deepest_scope || dwarf_child(&parent, &child) != 0) return;
   do {
     const int tag = dwarf_tag(&child);
-    const bool function = tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine;
-    const bool block = tag == DW_TAG_lexical_block;
-    const bool space =
-        tag == DW_TAG_namespace || tag == DW_TAG_class_type || tag == DW_TAG_structure_type;
-    if (space && depth < 8) {
-      const std::size_t before = scopes.size();
-      find_scopes(child, value, depth + 1, scopes);
-      if (scopes.size() > before) return;
-    }
-    if (!(function || block) || dwarf_haspc(&child, value) != 1) continue;
-    if (function) scopes.push_back(child);
-    return find_scopes(child, value, depth + 1, scopes);
+    const bool inlined = tag == DW_TAG_inlined_subroutine;
+    if (!inlined && tag != DW_TAG_lexical_block) continue;
+    if (dwarf_haspc(&child, value) != 1) continue;
+    if (inlined) scopes.push_back(child);
+    return find_inlined(child, value, depth + 1, scopes);
   } while (dwarf_siblingof(&child, &child) == 0);
 }
 
@@ -88,22 +83,55 @@ SourceLine line_at(Dwarf_Die& unit, std::uint64_t value) {
 
 }  // namespace
 
-void name_from_dwarf(const ElfFile& file, std::uint64_t value, CodeName& name) {
-  Dwarf* dwarf = file.dwarf();
-  Dwarf_Die unit;
-  if (dwarf == nullptr || !find_unit(dwarf, value, unit)) return;
-  SourceLine where = line_at(unit, value);
+void DwarfNames::add_functions(Dwarf_Die& parent, int depth, std::vector<Function>& functions) {
+  Dwarf_Die child;
+  if (depth > deepest_space || dwarf_child(&parent, &child) != 0) return;
+  do {
+    const int tag = dwarf_tag(&child);
+    if (tag == DW_TAG_subprogram) {
+      Dwarf_Addr base = 0;
+      Dwarf_Addr begin = 0;
+      Dwarf_Addr end = 0;
+      for (std::ptrdiff_t at = 0; (at = dwarf_ranges(&child, at, &base, &begin, &end)) > 0;) {
+        functions.push_back({begin, end, child});
+      }
+    } else if (tag == DW_TAG_namespace || tag == DW_TAG_class_type ||
+               tag == DW_TAG_structure_type) {
+      add_functions(child, depth + 1, functions);
+    }
+  } while (functions.size() < most_functions && dwarf_siblingof(&child, &child) == 0);
+}
+
+DwarfNames::Unit* DwarfNames::find_unit(std::uint64_t value) {
+  Dwarf* dwarf = file_.dwarf();
+  Dwarf_Die die;
+  if (dwarf == nullptr || !find_unit_die(dwarf, value, die)) return nullptr;
+  const auto [at, fresh] = units_.try_emplace(dwarf_dieoffset(&die));
+  if (fresh) {
+    at->second.die = die;
+    add_functions(at->second.die, 0, at->second.functions);
+  }
+  return &at->second;
+}
+
+void DwarfNames::name(std::uint64_t value, CodeName& name) {
+  Unit* unit = find_unit(value);
+  if (unit == nullptr) return;
+  SourceLine where = line_at(unit->die, value);
+  const auto function = std::ranges::find_if(unit->functions, [value](const Function& one) {
+    return one.begin <= value && value < one.end;
+  });
   std::vector<Dwarf_Die> scopes;
-  find_scopes(unit, value, 0, scopes);
+  if (function != unit->functions.end()) find_inlined(function->die, value, 0, scopes);
   // Innermost first: each inlined function executes `where`; its caller executes the call's line.
   for (std::size_t i = scopes.size(); i-- > 0;) {
-    if (dwarf_tag(&scopes[i]) != DW_TAG_inlined_subroutine) continue;
     name.inlines.push_back({name_of(scopes[i]), where});
-    const SourceLine call = call_site(unit, scopes[i]);
+    const SourceLine call = call_site(unit->die, scopes[i]);
     if (call.line != 0) where = call;
   }
   name.where = where;
-  if (name.symbol.empty() && !scopes.empty()) name.function = name_of(scopes.front());
+  if (name.symbol.empty() && function != unit->functions.end())
+    name.function = name_of(function->die);
 }
 
 }  // namespace coldcase

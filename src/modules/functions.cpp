@@ -18,12 +18,17 @@ std::optional<FunctionRange> range_of_entry(const ElfFile& file, std::uint64_t e
   return FunctionRange{start, start + *size};
 }
 
+// version 1, eh_frame_ptr encoding, count udata4 (3), table datarel|sdata4 (0x3b): what linkers
+// write.
+bool has_search_table(const ElfFile& file, const elf::ProgramHeader& header) {
+  const Bytes table = file.at_address(header.vaddr, 12);
+  return table.size() == 12 && table[2] == std::byte{3} && table[3] == std::byte{0x3b};
+}
+
 std::optional<FunctionRange> find_in_table(const ElfFile& file, const elf::ProgramHeader& header,
                                            std::uint64_t value) {
   const Bytes table = file.at_address(header.vaddr, header.memsz);
-  // version 1, eh_frame_ptr encoding, count udata4 (3), table datarel|sdata4 (0x3b)
-  if (table.size() < 12 || table[2] != std::byte{3} || table[3] != std::byte{0x3b})
-    return std::nullopt;
+  if (table.size() < 12) return std::nullopt;
   const std::uint64_t count =
       std::min<std::uint64_t>(*parse_at<std::uint32_t>(table, 8), (table.size() - 12) / 8);
   std::uint64_t low = 0;
@@ -63,7 +68,8 @@ std::optional<FunctionRange> find_by_walking(const ElfFile& file, const ElfSecti
 
 std::optional<FunctionRange> find_function(const ElfFile& file, std::uint64_t value) {
   for (const auto& header : file.program_headers()) {
-    if (header.type == elf::pt_gnu_eh_frame) return find_in_table(file, header, value);
+    if (header.type == elf::pt_gnu_eh_frame && has_search_table(file, header))
+      return find_in_table(file, header, value);
   }
   const ElfSection* section = file.find_section(".eh_frame");
   return section != nullptr ? find_by_walking(file, *section, value) : std::nullopt;

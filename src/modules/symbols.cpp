@@ -67,7 +67,8 @@ void name_in_module(const Module& module, std::vector<Request>& requests) {
   const ElfFile* dwarf =
       module.debug && module.debug->has_dwarf() ? module.debug.get() : module.file.get();
   if (dwarf == nullptr || !dwarf->has_dwarf() || !worth_opening(module, *dwarf)) return;
-  for (Request& request : requests) name_from_dwarf(*dwarf, request.value, *request.answer);
+  DwarfNames names(*dwarf);
+  for (Request& request : requests) names.name(request.value, *request.answer);
 }
 
 }  // namespace

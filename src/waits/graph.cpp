@@ -6,7 +6,7 @@
 namespace coldcase {
 namespace {
 
-constexpr std::size_t longest_ring = 10'000;
+constexpr std::size_t most_steps = 2'000'000;  // of the search: many owners make many paths
 
 // A wait that time ends is no edge of a deadlock. The GIL's 5 ms sleeps (poll_retry) end nothing.
 bool endless(const Wait& wait) {
@@ -40,55 +40,81 @@ std::vector<Successor> successors(const Facts& facts, ThreadId from) {
   return next;
 }
 
+using Successors = std::vector<std::vector<Successor>>;
+
+// Only threads that someone waits for and that wait for someone can be in a ring: the others go.
+Successors trimmed(const Facts& facts) {
+  Successors next;
+  for (std::uint32_t i = 0; i < facts.threads.size(); ++i)
+    next.push_back(successors(facts, ThreadId{i}));
+  for (bool removed = true; removed;) {
+    removed = false;
+    for (auto& steps : next) {
+      removed =
+          std::erase_if(
+              steps, [&](const Successor& step) { return next[step.thread.index].empty(); }) > 0 ||
+          removed;
+    }
+  }
+  return next;
+}
+
 // Depth first from `start`, through threads above it only: each ring is found once, from its lowest
 // thread.
 class RingSearch {
  public:
-  RingSearch(const Facts& facts, ThreadId start, std::vector<Ring>& rings)
-      : facts_(facts), start_(start), rings_(rings) {}
+  RingSearch(const Successors& next, std::vector<Ring>& rings) : next_(next), rings_(rings) {}
 
-  void run() {
-    struct Level {
-      std::vector<Successor> next;
-      std::size_t at = 0;
-    };
-    std::vector<Level> levels;
-    levels.push_back({successors(facts_, start_), 0});
+  void run(ThreadId start) {
+    std::vector<std::size_t> at{0};
     std::vector<Successor> path;
-    while (!levels.empty()) {
-      Level& level = levels.back();
-      if (level.at >= level.next.size() || levels.size() > longest_ring) {
-        levels.pop_back();
-        if (!path.empty()) path.pop_back();
+    std::set<ThreadId> on_path;
+    while (!at.empty() && steps_ < most_steps) {
+      const auto& steps = next_[path.empty() ? start.index : path.back().thread.index];
+      if (at.back() >= steps.size()) {
+        at.pop_back();
+        if (!path.empty()) {
+          on_path.erase(path.back().thread);
+          path.pop_back();
+        }
         continue;
       }
-      const Successor step = level.next[level.at++];
-      if (step.thread == start_) {
+      ++steps_;
+      const Successor step = steps[at.back()++];
+      if (step.thread == start) {
         path.push_back(step);
         add(path);
         path.pop_back();
-      } else if (step.thread > start_ && seen_.insert(step.thread).second) {
+      } else if (step.thread > start && on_path.insert(step.thread).second) {
         path.push_back(step);
-        levels.push_back({successors(facts_, step.thread), 0});
+        at.push_back(0);
       }
     }
   }
+
+  // Its ring is found, and no other goes through it.
+  bool done(ThreadId thread) const { return done_.contains(thread); }
 
  private:
   void add(const std::vector<Successor>& path) {
     Ring ring;
     ring.confidence = Confidence::proved;
+    bool closed = true;  // nobody in it waits for anyone outside
     for (const Successor& step : path) {
       ring.steps.push_back(step.step);
       ring.confidence = std::min(ring.confidence, step.confidence);
+      closed = closed && next_[step.step.thread.index].size() == 1;
+    }
+    for (const RingStep& step : ring.steps) {
+      if (closed) done_.insert(step.thread);
     }
     rings_.push_back(std::move(ring));
   }
 
-  const Facts& facts_;
-  ThreadId start_;
+  const Successors& next_;
   std::vector<Ring>& rings_;
-  std::set<ThreadId> seen_;
+  std::set<ThreadId> done_;
+  std::size_t steps_ = 0;
 };
 
 }  // namespace
@@ -99,8 +125,10 @@ bool Ring::contains(ThreadId thread) const {
 
 std::vector<Ring> find_rings(const Facts& facts) {
   std::vector<Ring> rings;
+  const Successors next = trimmed(facts);
+  RingSearch search(next, rings);
   for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
-    RingSearch(facts, ThreadId{i}, rings).run();
+    if (!next[i].empty() && !search.done(ThreadId{i})) search.run(ThreadId{i});
   }
   std::ranges::stable_sort(
       rings, [](const Ring& a, const Ring& b) { return a.confidence > b.confidence; });

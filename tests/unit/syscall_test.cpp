@@ -68,8 +68,8 @@ TEST_CASE("the five results of a sleeper, call by call", "[syscall]") {
 
 TEST_CASE("a finished call is no sleep", "[syscall]") {
   // Zero, a count, and every error that is none of the five, the codes' own neighbours with them.
-  const std::int64_t result =
-      GENERATE(0, 1, 65536, -1, -3, -5, -11, -110, -511, -515, -517, 512, 4, INT64_MIN, INT64_MAX);
+  const std::int64_t result = GENERATE(as<std::int64_t>{}, 0, 1, 65536, -1, -3, -5, -11, -110, -511,
+                                       -515, -517, 512, 4, INT64_MIN, INT64_MAX);
   const SystemCall call = parsed(202, result);
   CHECK(call.state == CallState::returning);
   CHECK(call.number == 202);
@@ -82,7 +82,8 @@ TEST_CASE("yielding in a loop is running", "[syscall]") {
 
 TEST_CASE("outside any call", "[syscall]") {
   // -1: user code; anything beyond the table: what a signal frame or a debugger left there.
-  const std::int64_t number = GENERATE(-1, -2, 601, 0x7fffffff, INT64_MIN, INT64_MAX);
+  const std::int64_t number =
+      GENERATE(as<std::int64_t>{}, -1, -2, 601, 0x7fffffff, INT64_MIN, INT64_MAX);
   const SystemCall call = parsed(number, -512);
   CHECK(call.state == CallState::user_code);
   CHECK(call.number == -1);

@@ -1,5 +1,7 @@
 #include "lens/cpython/code.hpp"
 
+#include <algorithm>
+
 #include "base/text.hpp"
 
 namespace coldcase::cpython {
@@ -41,6 +43,12 @@ class Cursor {
   const std::vector<std::byte>& bytes_;
   std::size_t at_ = 0;
 };
+
+// A hostile table may go beyond any line; it must not overflow.
+std::int64_t moved(std::int64_t line, std::int64_t change) {
+  return std::clamp<std::int64_t>(change, -INT32_MAX, INT32_MAX) +
+         std::clamp<std::int64_t>(line, -INT32_MAX, INT32_MAX);
+}
 
 std::int64_t as_signed_byte(unsigned byte) {
   return byte < 128 ? byte : std::int64_t{byte} - 256;
@@ -91,9 +99,9 @@ std::int64_t line_from_locations(const Code& code, std::int64_t lasti) {
       table.next();
       table.next();
     } else if (kind == 13) {
-      line += table.signed_varint();
+      line = moved(line, table.signed_varint());
     } else if (kind == 14) {
-      line += table.signed_varint();
+      line = moved(line, table.signed_varint());
       for (int i = 0; i < 3; ++i) table.varint();
     } else {
       has_line = false;

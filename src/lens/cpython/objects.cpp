@@ -20,6 +20,7 @@ auto fault(Addr at) {
 }
 
 void append_utf8(std::uint32_t point, std::string& text) {
+  if ((point >= 0xd800 && point <= 0xdfff) || point > 0x10ffff) point = 0xfffd;  // no character
   const auto add = [&](std::uint32_t byte) { text += static_cast<char>(byte); };
   if (point < 0x80) return add(point);
   if (point < 0x800) {
@@ -102,6 +103,7 @@ Read<std::int64_t> Objects::read_int(Addr object) const {
     const auto size = image_.read<std::int64_t>(offset_by(object, var_size));
     if (!size) return tl::make_unexpected(size.error());
     negative = *size < 0;
+    if (*size < -3 || *size > 3) return fault(object);
     digits = negative ? -*size : *size;
   }
   if (digits < 0 || digits > 3) return fault(object);
@@ -109,8 +111,10 @@ Read<std::int64_t> Objects::read_int(Addr object) const {
   for (std::int64_t i = digits; i-- > 0;) {
     const auto digit = image_.read<std::uint32_t>(offset_by(object, 24 + i * 4));
     if (!digit) return tl::make_unexpected(digit.error());
+    if (i == 2 && *digit > 3) return fault(object);
     value = (value << 30) | (*digit & 0x3fffffff);
   }
+  if (digits == 3 && value >> 62 != 0) return fault(object);
   return negative ? -static_cast<std::int64_t>(value) : static_cast<std::int64_t>(value);
 }
 

@@ -1,0 +1,57 @@
+// join-cycle: a thread waits for the end of another that waits for something the first holds or is.
+#include "diagnose/diagnose.hpp"
+
+namespace coldcase {
+namespace {
+
+Finding make_finding(const Scene& scene, const Ring& ring) {
+  Finding finding;
+  finding.pattern = "join-cycle";
+  finding.kind = FindingKind::deadlock;
+  take_ring(scene, ring, finding);
+  const RingStep* joining = nullptr;
+  for (std::size_t i = 0; i < ring.steps.size(); ++i) {
+    const RingStep& step = ring.steps[i];
+    const ThreadId next = ring.steps[(i + 1) % ring.steps.size()].thread;
+    const Frame* site = scene.site_of(step.thread);
+    const std::string where = site != nullptr ? ", in " + Scene::text_of(site) : "";
+    finding.story.push_back(
+        {scene.name_of(step.thread) + " " + wait_phrase(scene, step.thread) + where + ".",
+         scene.thread(step.thread).wait->evidence});
+    if (!step.resource.known()) {
+      if (joining == nullptr) joining = &step;
+      continue;
+    }
+    finding.story.push_back({scene.name_of(next) + " holds " + scene.label_of(step.resource) + ".",
+                             scene.resource(step.resource).owners[step.owner].evidence});
+  }
+  const Frame* site = scene.site_of(joining->thread);
+  finding.headline = as_headline((site != nullptr ? site->function : std::string("A thread")) +
+                                 " joins a thread that cannot end before it goes on");
+  finding.summary = {
+      scene.name_of(joining->thread) + " " + wait_phrase(scene, joining->thread) + ".",
+      "That thread waits, itself or through others, for what only the first could give: neither "
+      "can go on."};
+  finding.story.push_back({"So the join can never return: no timeout ends these waits.", {}});
+  finding.location = Scene::location_of(site);
+  finding.advice = {
+      {"Release what the other thread needs before joining it (leave the lock's block first).",
+       Scene::location_of(site), ""},
+      {"Or let it end another way: give its wait a timeout, or a flag it looks at.", std::nullopt,
+       ""}};
+  return finding;
+}
+
+}  // namespace
+
+std::vector<Finding> detect_join_cycle(const Scene& scene) {
+  std::vector<Finding> findings;
+  for (const Ring& ring : scene.rings) {
+    bool joins = false;
+    for (const RingStep& step : ring.steps) joins = joins || !step.resource.known();
+    if (joins) findings.push_back(make_finding(scene, ring));
+  }
+  return findings;
+}
+
+}  // namespace coldcase
