@@ -117,6 +117,30 @@ bool has_greenlets(const Facts& facts) {
       facts.modules, [](const ModuleFact& module) { return module.name.starts_with("_greenlet"); });
 }
 
+// Which locks these are, and what a person can still do.
+void note_unknown_holders(Analysis& analysis) {
+  constexpr std::size_t most = 5;
+  std::set<ResourceId> locks;
+  for (const ThreadFact& thread : analysis.facts.threads) {
+    if (thread.state != ThreadState::blocked || !thread.wait || thread.wait->on.size() != 1)
+      continue;
+    const ResourceId id = thread.wait->on.front().as<RefKind::resource>();
+    if (!id.known() || !analysis.facts.resources[id.index].owners.empty() || locks.size() == most)
+      continue;
+    if (!locks.insert(id).second) continue;
+    const ResourceFact& lock = analysis.facts.resources[id.index];
+    const std::string why =
+        lock.owner_unknown_text.empty() ? "its holder is not recorded" : lock.owner_unknown_text;
+    analysis.facts.notes.push_back({"holder-unknown",
+                                    Severity::warning,
+                                    lock.label + ": " + why + ".",
+                                    "Look in all stacks for who takes it and does not give it "
+                                    "back: coldcase show stacks CORE.",
+                                    "",
+                                    {id}});
+  }
+}
+
 void judge_without_finding(Analysis& analysis) {
   const Facts& facts = analysis.facts;
   Verdict& verdict = analysis.verdict;
@@ -130,6 +154,7 @@ void judge_without_finding(Analysis& analysis) {
     verdict.headline = "The stack of " + counted(unread, "thread") + " that " +
                        (unread == 1 ? "waits" : "wait") + " without end could not be read";
   } else if (unknown > 0) {
+    note_unknown_holders(analysis);
     verdict.headline = counted(unknown, "thread") + (unknown == 1 ? " waits" : " wait") +
                        " without end for a lock whose holder the core does not tell";
   } else if (has_greenlets(facts)) {

@@ -154,7 +154,10 @@ std::vector<AdviceLine> advice_lines(const Analysis& analysis, const Finding* fi
       lines.push_back(line);
     }
   }
-  if (lines.empty() && analysis.verdict.kind == VerdictKind::inconclusive) {
+  // A holder that no lock records is missing from no file: the note on it says what can be done.
+  const bool holder = std::ranges::any_of(
+      analysis.facts.notes, [](const Note& note) { return note.code == "holder-unknown"; });
+  if (lines.empty() && analysis.verdict.kind == VerdictKind::inconclusive && !holder) {
     lines.push_back(
         {"Analyze the core on the machine it was taken on, or name the folders that "
          "hold its files with --sysroot and --debug-dir.",

@@ -208,7 +208,12 @@ ResourceId lock_resource(LensContext& context, const LockObject& lock) {
   if (!fact.label.empty()) return id;
   fact.label = std::string(type) + " at " + hex(lock.at.value);
   fact.state = lock.locked ? LockState::locked : LockState::free;
-  if (!lock.recursive) return id;
+  if (!lock.recursive) {
+    fact.owner_unknown_code = "owner_not_recorded";
+    fact.owner_unknown_text =
+        "a threading.Lock does not record who took it, and no thread is inside a with block of it";
+    return id;
+  }
   fact.words = {{"rlock_owner", Addr{}, lock.owner, ""}, {"rlock_count", Addr{}, lock.count, ""}};
   if (lock.owner == 0) return id;
   const auto owner = context.pthreads.find_block(Addr{lock.owner});
