@@ -148,8 +148,14 @@ std::string where_of(const Analysis& analysis, const ThreadFact& thread) {
   std::string innermost;
   for (const std::uint32_t index : stack.frames) {
     innermost = analysis.facts.frames[index].function;
-    if (!innermost.empty()) break;
+    // "__futex_abstimed_wait_common" helps nobody: the function people call is a frame or two
+    // further out.
+    const bool inside = innermost.starts_with("__futex_") || innermost.starts_with("__lll_") ||
+                        innermost.starts_with("__GI_") || innermost.starts_with("__new_sem_") ||
+                        innermost.starts_with("__internal_");
+    if (!innermost.empty() && !inside) break;
   }
+  while (innermost.starts_with('_')) innermost.erase(0, 1);
   if (thread.site && *thread.site < stack.frames.size()) {
     const Frame& site = analysis.facts.frames[stack.frames[*thread.site]];
     const std::string place = place_text(site.file, site.line);
@@ -221,7 +227,7 @@ std::string checked_text(const Analysis& analysis) {
     }
   }
   const std::size_t all = analysis.facts.threads.size();
-  std::string text = complete == all ? "all " + counted(all, "stack")
+  std::string text = complete == all ? (all == 1 ? "the one stack" : "all " + counted(all, "stack"))
                                      : std::to_string(complete) + " of " + counted(all, "stack");
   text += " complete; " + counted(held, "lock") + " held";
   if (held > 0) {
