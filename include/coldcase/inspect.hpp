@@ -26,6 +26,8 @@ ArgumentKind kind_of_argument(const std::string& path);
 struct CoreIdentity {
   std::string content;             // 64 hex digits over ELF header, program headers and notes
   std::int64_t pid = 0, ppid = 0;  // 0: unknown
+  std::string job;  // 16 hex digits the ranks of one MPI job share; empty: no job. Never the names
+                    // themselves
 };
 // Throws Error when the file is no core we can read.
 CoreIdentity identify(const std::string& path);

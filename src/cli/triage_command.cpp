@@ -151,7 +151,9 @@ int run_worker(const std::vector<std::string>& arguments, std::ostream& out) {
   misbehave(options.cores.front());
   if (arguments[0] == "identify") {
     const CoreIdentity identity = identify(options.cores.front());
-    out << identity.content << '\t' << identity.pid << '\t' << identity.ppid << '\n' << std::flush;
+    out << identity.content << '\t' << identity.pid << '\t' << identity.ppid;
+    if (!identity.job.empty()) out << '\t' << identity.job;
+    out << '\n' << std::flush;
     return exit_none;
   }
   const Analysis analysis = analyze(options);

@@ -168,7 +168,7 @@ std::optional<Stop> Unwinder::step(Context& context, WalkFrame& frame, bool& exa
   const bool code_of_no_file = row.module != nullptr && !row.module->file;
   if (step_by_frame_pointer(context, next) || step_by_scan(context, next)) {
     frame.cfa = context.sp().value;
-    last_cfa = 0;
+    last_cfa = context.sp().value;
     next_trust_ = next;
     return std::nullopt;
   }

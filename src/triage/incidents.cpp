@@ -28,10 +28,18 @@ bool parse_identity(std::string_view line, Identified& into) {
   const auto second = first == std::string_view::npos ? first : line.find('\t', first + 1);
   if (second == std::string_view::npos) return false;
   const std::string_view identity = line.substr(0, first);
+  std::string_view last = line.substr(second + 1);
+  if (const auto third = last.find('\t'); third != std::string_view::npos) {
+    const std::string_view job = last.substr(third + 1);
+    if (job.size() != 16 || job.find_first_not_of("0123456789abcdef") != std::string_view::npos)
+      return false;
+    into.job = std::string(job);
+    last = last.substr(0, third);
+  }
   const bool hex = identity.size() == 64 &&
                    identity.find_first_not_of("0123456789abcdef") == std::string_view::npos;
   if (!hex || !parse_number(line.substr(first + 1, second - first - 1), into.pid) ||
-      !parse_number(line.substr(second + 1), into.ppid)) {
+      !parse_number(last, into.ppid)) {
     return false;
   }
   into.identity = std::string(identity);
@@ -61,6 +69,12 @@ std::vector<Incident> group_incidents(const std::vector<Identified>& identified)
     const auto at = by_pid.find({cores[i]->file.folder, cores[i]->ppid});
     if (at != by_pid.end() && at->second != i)
       parent[root_of(parent, i)] = root_of(parent, at->second);
+  }
+  std::map<std::pair<std::string, std::string>, std::size_t> by_job;
+  for (std::size_t i = 0; i < cores.size(); ++i) {
+    if (cores[i]->job.empty()) continue;
+    const auto [at, fresh] = by_job.try_emplace({cores[i]->file.folder, cores[i]->job}, i);
+    if (!fresh) parent[root_of(parent, i)] = root_of(parent, at->second);
   }
   std::map<std::size_t, std::size_t> place;
   std::vector<Incident> incidents;

@@ -14,14 +14,16 @@ struct Identified {
   bool is_core = false;
   std::string identity;  // of the content
   std::int64_t pid = 0, ppid = 0;
+  std::string job;      // what the ranks of one MPI job share; empty: none
   std::string problem;  // not a core: why, for files the user named
 };
 
-// Parses one line of `coldcase worker identify`:  identity TAB pid TAB ppid. Nothing when it makes
-// no sense.
+// Parses one line of `coldcase worker identify`:  identity TAB pid TAB ppid [TAB job]. False when
+// it makes no sense.
 bool parse_identity(std::string_view line, Identified& into);
 
-// Files of one incident: copies count once; parent and child of one folder belong together.
+// Files of one incident: copies count once; of one folder, parent and child and the ranks of a job
+// belong together.
 struct Incident {
   std::vector<Candidate> files;
   std::vector<std::string> duplicates;

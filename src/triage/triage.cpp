@@ -35,7 +35,8 @@ std::vector<Identified> identify(const std::vector<Candidate>& files, const Tria
   std::vector<Identified> identified;
   std::vector<std::vector<std::string>> commands;
   for (const Candidate& file : files) {
-    identified.push_back({file, false, "", 0, 0, ""});
+    identified.emplace_back();
+    identified.back().file = file;
     commands.push_back(command_of(options, "identify", {file.path}));
   }
   const WorkerLimits limits{options.seconds, options.memory_bytes, 4096};
