@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/digest.hpp"
+#include "base/rings.hpp"
 #include "base/text.hpp"
 
 namespace coldcase {
@@ -82,11 +83,8 @@ bool counts(const Frame& frame) {
 }
 
 bool runtime_module(const Facts& facts, const Frame& frame) {
-  if (!frame.module.known()) return true;
-  return starts_with_any(
-      facts.modules[frame.module.index].name,
-      {"libc.so", "libc-2", "libpthread", "ld-linux", "ld-2", "libm.so", "libstdc++", "libgcc_s",
-       "libffi", "_ctypes", "libpython", "python", "libcuda", "[vdso]"});
+  return !frame.module.known() ||
+         ring_of_module(facts.modules[frame.module.index].path) == Ring::runtime;
 }
 
 const std::vector<std::uint32_t>* frames_of(const Facts& facts, ThreadId id) {
@@ -103,9 +101,8 @@ const Frame* find_site(const Facts& facts, ThreadId id) {
     const Frame& frame = facts.frames[f];
     if (!counts(frame)) continue;
     if (frame.in_app.value_or(false)) return &frame;
-    const bool python_library = frame.kind == FrameKind::python &&
-                                (frame.file.find("/site-packages/") != std::string::npos ||
-                                 frame.file.find("/dist-packages/") != std::string::npos);
+    const bool python_library =
+        frame.kind == FrameKind::python && ring_of_python(frame.file) == Ring::library;
     const bool native_library = frame.kind == FrameKind::native && !runtime_module(facts, frame);
     if (library == nullptr && (python_library || native_library)) library = &frame;
   }

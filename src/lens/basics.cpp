@@ -6,8 +6,8 @@
 #include <map>
 
 #include "base/digest.hpp"
+#include "base/rings.hpp"
 #include "base/text.hpp"
-#include "lens/rings.hpp"
 
 namespace coldcase {
 namespace {

@@ -1,7 +1,7 @@
 #include "lens/stacks.hpp"
 
+#include "base/rings.hpp"
 #include "base/text.hpp"
-#include "lens/rings.hpp"
 
 namespace coldcase {
 namespace {

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "base/rings.hpp"
 #include "base/text.hpp"
 #include "lens/cpython/lens_parts.hpp"
-#include "lens/rings.hpp"
 
 namespace coldcase::cpython {
 namespace {

@@ -1,9 +1,9 @@
 // Python's locks as facts: waits and holders.
 #include <algorithm>
 
+#include "base/rings.hpp"
 #include "base/text.hpp"
 #include "lens/cpython/lens_parts.hpp"
-#include "lens/rings.hpp"
 
 namespace coldcase::cpython {
 namespace {

@@ -1,4 +1,4 @@
-#include "lens/rings.hpp"
+#include "base/rings.hpp"
 
 #include "base/text.hpp"
 
