@@ -21,6 +21,15 @@ Ring ring_of_module(std::string_view path) {
   return Ring::application;
 }
 
+bool is_standard_library(std::string_view function) {
+  // A template's name begins with its return type; what decides stands before the first bracket.
+  const std::string_view head = function.substr(0, function.find_first_of("<("));
+  const auto space = head.rfind(' ');
+  const std::string_view name = space == std::string_view::npos ? head : head.substr(space + 1);
+  return starts_with_any(name, {"std::", "__gnu_cxx::", "__gthread_", "__cxxabiv1::", "__cxa_"}) ||
+         starts_with_any(function, {"std::", "__gnu_cxx::"});
+}
+
 Ring ring_of_python(std::string_view file) {
   if (file.find("/site-packages/") != std::string_view::npos ||
       file.find("/dist-packages/") != std::string_view::npos) {

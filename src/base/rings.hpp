@@ -10,6 +10,10 @@ namespace coldcase {
 enum class Ring : std::uint8_t { runtime, library, application };
 
 Ring ring_of_module(std::string_view path);
+// Code of the C++ library compiled into somebody's module (templates, inline functions without
+// optimisation): std::mutex::lock(), void std::__invoke<...>(...).
+bool is_standard_library(std::string_view function);
+
 // `file` is a code object's co_filename.
 Ring ring_of_python(std::string_view file);
 

@@ -242,6 +242,70 @@ int exit_code_of(const Verdict& verdict) {
   return exit_internal;
 }
 
+namespace {
+
+// The commands, each with its options bound to `arguments`.
+struct Commands {
+  CLI::App* analyze = nullptr;
+  CLI::App* render = nullptr;
+  CLI::App* show = nullptr;
+  CLI::App* triage = nullptr;
+  CLI::App* patterns = nullptr;
+  CLI::App* schema = nullptr;
+};
+
+Commands add_commands(CLI::App& app, Arguments& arguments) {
+  Commands commands;
+  commands.analyze =
+      app.add_subcommand("analyze", "Tell the story of one core, or of the cores of one incident");
+  add_reading_options(*commands.analyze, arguments);
+  add_report_options(*commands.analyze, arguments);
+  commands.analyze->add_option("FILES", arguments.files,
+                               "[PROGRAM] CORE..., '-' is standard input");
+  commands.render =
+      app.add_subcommand("render", "Make any format from a JSON report, no core needed");
+  add_report_options(*commands.render, arguments);
+  commands.render->add_option("REPORT", arguments.files, "A JSON report, '-' is standard input")
+      ->required()
+      ->expected(1);
+  commands.show = app.add_subcommand("show", "One table: threads, stacks, locks or modules");
+  commands.show->add_option("WHAT", arguments.table, "threads, stacks, locks or modules")
+      ->required();
+  commands.show->add_option("FILES", arguments.files, "[PROGRAM] CORE");
+  commands.show->add_option("--format", arguments.table_format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}));
+  add_reading_options(*commands.show, arguments);
+  commands.triage = app.add_subcommand("triage", "Many cores to one table of distinct problems");
+  add_triage_options(*commands.triage, arguments);
+  commands.patterns = app.add_subcommand("patterns", "The patterns that are recognized");
+  commands.patterns->add_option("SLUG", arguments.pattern, "One of them");
+  commands.schema = app.add_subcommand("schema", "The JSON schema of a report");
+  commands.schema->add_option("NAME", arguments.schema, "report, report-closed or triage");
+  return commands;
+}
+
+bool is_command(const CLI::App& app, const std::string& word) {
+  return !app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; }).empty();
+}
+
+// `coldcase CORE`, `coldcase -c CORE` and `coldcase PROGRAM CORE` mean analyze.
+std::vector<std::string> complete(const CLI::App& app, std::vector<std::string> words) {
+  if (words.empty()) return words;
+  const std::string first = words[0];
+  const bool core = first == "-" || first == "-c" || first == "--core";
+  if (!core && (first.starts_with('-') || is_command(app, first))) return words;
+  if (!core && first.find_first_of("./") == std::string::npos && !exists(first)) {
+    throw Error(Trouble::usage,
+                clean_text(first) +
+                    " is neither a command nor a file. Commands: analyze, render, show, triage, "
+                    "patterns, schema; see  coldcase --help");
+  }
+  words.insert(words.begin(), "analyze");
+  return words;
+}
+
+}  // namespace
+
 int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& err) {
   if (given.size() == 1 && given[0] == "--version") {
     out << "coldcase " << library_version() << '\n';
@@ -257,62 +321,23 @@ int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& 
   app.require_subcommand(1);
   app.set_version_flag("--version", "coldcase " + std::string(library_version()));
   app.footer(
-      "coldcase CORE... is short for  coldcase analyze CORE...\nExit codes: 0 nothing found, 2 "
-      "deadlock, hang or crash, 4 inconclusive,\n64 usage, 65 not a core, 66 no such file, 70 our "
-      "own fault, 73 cannot write, 74 read error, 77 no permission");
-  CLI::App* analyze_command =
-      app.add_subcommand("analyze", "Tell the story of one core, or of the cores of one incident");
-  add_reading_options(*analyze_command, arguments);
-  add_report_options(*analyze_command, arguments);
-  analyze_command->add_option("FILES", arguments.files, "[PROGRAM] CORE..., '-' is standard input");
-  CLI::App* render_command =
-      app.add_subcommand("render", "Make any format from a JSON report, no core needed");
-  add_report_options(*render_command, arguments);
-  render_command->add_option("REPORT", arguments.files, "A JSON report, '-' is standard input")
-      ->required()
-      ->expected(1);
-  CLI::App* show_command =
-      app.add_subcommand("show", "One table: threads, stacks, locks or modules");
-  show_command->add_option("WHAT", arguments.table, "threads, stacks, locks or modules")
-      ->required();
-  show_command->add_option("FILES", arguments.files, "[PROGRAM] CORE");
-  show_command->add_option("--format", arguments.table_format, "text or json")
-      ->check(CLI::IsMember({"text", "json"}));
-  add_reading_options(*show_command, arguments);
-  CLI::App* triage_command =
-      app.add_subcommand("triage", "Many cores to one table of distinct problems");
-  add_triage_options(*triage_command, arguments);
-  CLI::App* patterns_command = app.add_subcommand("patterns", "The patterns that are recognized");
-  patterns_command->add_option("SLUG", arguments.pattern, "One of them");
-  CLI::App* schema_command = app.add_subcommand("schema", "The JSON schema of a report");
-  schema_command->add_option("NAME", arguments.schema, "report, report-closed or triage");
-
-  std::vector<std::string> words = given;
-  const bool command = !words.empty() &&
-                       (words[0].starts_with('-') || !app.get_subcommands([&](const CLI::App* one) {
-                                                           return one->get_name() == words[0];
-                                                         })
-                                                          .empty());
-  if (!words.empty() && (words[0] == "-c" || words[0] == "--core"))
-    words.insert(words.begin(), "analyze");
-  if (!words.empty() && !command && words[0].find_first_of("./") == std::string::npos &&
-      !exists(words[0])) {
-    throw Error(Trouble::usage, clean_text(words[0]) +
-                                    " is neither a command nor a file. Commands: analyze, render, "
-                                    "show, patterns, schema; see  coldcase --help");
-  }
-  if (!words.empty() && !command && words[0] != "analyze") words.insert(words.begin(), "analyze");
+      "coldcase CORE... is short for  coldcase analyze CORE...\n"
+      "Exit codes: 0 nothing found, 2 deadlock, hang or crash, 4 inconclusive,\n"
+      "64 usage, 65 not a core, 66 no such file, 70 our own fault, 73 cannot write,\n"
+      "74 read error, 75 stopped (triage: run again), 77 no permission");
+  const Commands commands = add_commands(app, arguments);
+  const std::vector<std::string> words = complete(app, given);
   try {
     std::vector<std::string> reversed(words.rbegin(), words.rend());
     app.parse(reversed);
   } catch (const CLI::ParseError& error) {
     return app.exit(error, out, err) == 0 ? exit_none : exit_usage;
   }
-  if (analyze_command->parsed()) return run_analyze(arguments, out);
-  if (render_command->parsed()) return run_render(arguments, out);
-  if (triage_command->parsed()) return run_triage_from(arguments, out, err);
-  if (show_command->parsed()) return run_show(arguments, out);
-  if (patterns_command->parsed()) return run_patterns(arguments, out);
+  if (commands.analyze->parsed()) return run_analyze(arguments, out);
+  if (commands.render->parsed()) return run_render(arguments, out);
+  if (commands.triage->parsed()) return run_triage_from(arguments, out, err);
+  if (commands.show->parsed()) return run_show(arguments, out);
+  if (commands.patterns->parsed()) return run_patterns(arguments, out);
   return run_schema(arguments, out);
 }
 

@@ -18,13 +18,16 @@ std::vector<Finding> detect_crash_segv(const Scene& scene) {
                                                   : "Bad memory access";
     finding.headline = as_headline(what + " in " + blamed_function(scene, crash));
     finding.story.push_back({scene.name_of(crash.thread) + " was in " + where + ".", {}});
-    std::string text = "The kernel ended the process with " + signal->name;
-    if (!signal->code_name.empty()) text += " (" + signal->code_name + ")";
-    if (crash.address) text += " at address " + hex(crash.address->value);
-    if (!crash.address_is.empty()) text += ": " + crash.address_is;
+    std::string text = "The kernel ended the process with ";
+    text += signal->name;
+    if (!signal->code_name.empty()) text.append(" (").append(signal->code_name).append(")");
+    if (crash.address) text.append(" at address ").append(hex(crash.address->value));
+    if (!crash.address_is.empty()) text.append(": ").append(crash.address_is);
     text += ".";
     finding.story.push_back({text, crash_evidence(scene, crash, "NT_SIGINFO")});
-    finding.summary = {what + " in " + where + "."};
+    std::string summary = what;
+    summary.append(" in ").append(where).append(".");
+    finding.summary = {summary};
     if (null) {
       finding.advice.push_back(
           {"Find which pointer is null there: the address is its member's offset. Check it, or "

@@ -79,7 +79,8 @@ bool counts(const Frame& frame) {
     return false;
   if (frame.kind == FrameKind::python)
     return !is_comprehension(frame.function) && !frame.function.ends_with(pending);
-  return frame.kind == FrameKind::native && !frame.named_by_debug_file;
+  return frame.kind == FrameKind::native && !frame.named_by_debug_file &&
+         !is_standard_library(frame.function);
 }
 
 bool runtime_module(const Facts& facts, const Frame& frame) {

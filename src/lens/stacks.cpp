@@ -37,10 +37,9 @@ void set_stop(const Stop& stop, Stack& stack) {
 // A key for finding an equal label: what is shown of it.
 std::string key_of(const Frame& frame) {
   std::string key(word(frame.kind));
-  for (const std::string_view part :
-       {std::string_view(frame.function), std::string_view(frame.file)}) {
+  for (const std::string* part : {&frame.function, &frame.file}) {
     key += '\0';
-    key += part;
+    key += *part;
   }
   key += '\0';
   key += std::to_string(frame.line.value_or(0));
@@ -85,7 +84,8 @@ const std::vector<std::uint32_t>& StackBuilder::labels_of_row(std::uint32_t inde
     inner.function = inlined.function;
     inner.file = inlined.where.file;
     // Code of a system header inlined into the user's is not the user's own.
-    const bool system = inner.file.starts_with("/usr/include/") ||
+    const bool system = is_standard_library(inner.function) ||
+                        inner.file.starts_with("/usr/include/") ||
                         inner.file.find("/include/c++/") != std::string::npos;
     if (system) inner.in_app = false;
     if (inlined.where.line != 0) inner.line = inlined.where.line;
@@ -94,6 +94,7 @@ const std::vector<std::uint32_t>& StackBuilder::labels_of_row(std::uint32_t inde
   frame.kind = row.signal_frame ? FrameKind::signal : FrameKind::native;
   frame.named_by_debug_file = name.from_debug_file;
   frame.function = clean_text(name.function, 2048);
+  if (is_standard_library(frame.function)) frame.in_app = false;
   if (name.symbol != name.function) frame.symbol = name.symbol;
   if (!name.symbol.empty() && row.pc >= name.start)
     frame.symbol_offset = row.pc.value - name.start.value;

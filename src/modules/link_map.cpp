@@ -44,6 +44,20 @@ std::optional<Addr> find_link_map(const Core& core, const MemoryImage& image) {
   return *head;
 }
 
+// What the module calls itself (DT_SONAME), for one that no list names.
+std::string soname_of(const Module& module, const MemoryImage& image) {
+  for (const auto& entry : module.headers) {
+    if (entry.type != elf::pt_dynamic) continue;
+    const Addr dynamic = module.to_process(entry.vaddr);
+    const auto strings = dynamic_value(image, dynamic, dt_strtab);
+    const auto soname = dynamic_value(image, dynamic, dt_soname);
+    if (!strings || !soname) continue;
+    std::string name = image.read_text(Addr{*strings + *soname}, 256).value_or("");
+    if (!name.empty()) return name;
+  }
+  return "(unnamed module)";
+}
+
 // The module whose ELF header is at `base`, when the core has saved it.
 bool add_saved_module(const MemoryImage& image, Addr base, std::string path, Modules& modules) {
   const auto magic = image.read<std::uint32_t>(base);
@@ -70,17 +84,7 @@ bool add_saved_module(const MemoryImage& image, Addr base, std::string path, Mod
     if (entry.type != elf::pt_note || entry.filesz > 65536 || !module.build_id.empty()) continue;
     module.build_id = parse_build_id(image.view(module.to_process(entry.vaddr), entry.filesz));
   }
-  if (module.path.empty()) {
-    for (const auto& entry : module.headers) {
-      if (entry.type != elf::pt_dynamic) continue;
-      const Addr dynamic = module.to_process(entry.vaddr);
-      const auto strings = dynamic_value(image, dynamic, dt_strtab);
-      const auto soname = dynamic_value(image, dynamic, dt_soname);
-      if (strings && soname)
-        module.path = image.read_text(Addr{*strings + *soname}, 256).value_or("");
-    }
-    if (module.path.empty()) module.path = "(unnamed module)";
-  }
+  if (module.path.empty()) module.path = soname_of(module, image);
   modules.list.push_back(std::move(module));
   std::ranges::sort(modules.list, {}, [](const Module& m) { return m.range.begin; });
   return true;

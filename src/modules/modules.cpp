@@ -37,7 +37,7 @@ std::uint64_t first_address(const std::vector<elf::ProgramHeader>& headers) {
 std::string saved_build_id(const Module& module, const MemoryImage& image) {
   for (const auto& entry : module.headers) {
     if (entry.type != elf::pt_note || entry.filesz > 65536) continue;
-    const std::string id = parse_build_id(image.view(module.to_process(entry.vaddr), entry.filesz));
+    std::string id = parse_build_id(image.view(module.to_process(entry.vaddr), entry.filesz));
     if (!id.empty()) return id;
   }
   return {};

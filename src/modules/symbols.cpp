@@ -54,6 +54,7 @@ void name_in_module(const Module& module, std::vector<Request>& requests) {
   std::ranges::sort(requests, {}, &Request::value);
   if (module.file) name_from_table(module, *module.file, requests);
   std::vector<bool> named;
+  named.reserve(requests.size());
   for (const Request& request : requests) named.push_back(!request.answer->symbol.empty());
   if (module.debug) name_from_table(module, *module.debug, requests);
   for (std::size_t i = 0; i < requests.size(); ++i) requests[i].answer->from_debug_file = !named[i];

@@ -137,6 +137,7 @@ std::string known_from(const Analysis& analysis, const std::vector<EvidenceId>& 
 
 std::string evidence_marks(const std::vector<EvidenceId>& evidence) {
   std::vector<std::string> marks;
+  marks.reserve(evidence.size());
   for (const EvidenceId id : evidence) marks.push_back(spell(RefKind::evidence, id.index));
   return marks.empty() ? std::string{} : " [" + join(marks, ", ") + "]";
 }

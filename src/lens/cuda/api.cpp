@@ -32,7 +32,7 @@ const Module* Driver::find(const Modules& modules) {
   return nullptr;
 }
 
-Driver::Driver(const View& view, const Module& module) : view_(view), module_(module) {
+Driver::Driver(const View& view, const Module& module) : module_(module) {
   if (!module.file) return;
   module.file->each_symbol([&](const ElfSymbol& symbol) {
     if (!symbol.dynamic || !symbol.function() || symbol.bind == 0) return;

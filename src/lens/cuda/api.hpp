@@ -36,7 +36,6 @@ class Driver {
  private:
   std::string name_by_string(std::uint64_t begin, std::uint64_t end) const;
 
-  const View& view_;
   const Module& module_;
   std::map<std::uint64_t, std::string> table_;  // start of an implementation -> export
 };
