@@ -158,7 +158,7 @@ std::string where_of(const Analysis& analysis, const ThreadFact& thread) {
   while (innermost.starts_with('_')) innermost.erase(0, 1);
   if (thread.site && *thread.site < stack.frames.size()) {
     const Frame& site = analysis.facts.frames[stack.frames[*thread.site]];
-    const std::string place = place_text(site.file, site.line);
+    std::string place = place_text(site.file, site.line);
     if (site.function.empty()) return place;
     std::string text = site.function + (place.empty() ? "" : " at " + place);
     if (!innermost.empty() && innermost != site.function) text += ", in " + innermost;

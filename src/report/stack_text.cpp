@@ -22,6 +22,39 @@ std::size_t right_column(const std::vector<StackLine>& lines, std::size_t width)
   return std::min(longest + 1, width * 3 / 5 - (python ? python_mark.size() : 0));
 }
 
+// A wait, a hold, a title: indented under its frame, or above all when its frame is not known.
+void add_note(const StackLine& line, bool framed, std::size_t width,
+              std::vector<std::string>& texts) {
+  const bool event = line.kind == StackLine::Kind::event;
+  const std::string lead = !event ? "" : !framed ? "- " : "  - ";
+  const std::vector<std::string> parts = wrapped(line.left, width - lead.size());
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    texts.push_back((i == 0 ? lead : std::string(lead.size(), ' ')) + parts[i]);
+  }
+}
+
+// The function, and its place in the right column where both fit.
+void add_frame(const StackLine& line, bool python, std::size_t right, std::size_t width,
+               std::vector<std::string>& texts) {
+  std::string mark;
+  if (python) mark = line.python ? std::string(python_mark) : std::string(python_mark.size(), ' ');
+  const std::string place = mark + line.right;
+  const std::size_t used = columns_of(line.left);
+  if (!line.right.empty() && used < right && right + columns_of(place) <= width) {
+    texts.push_back(padded(line.left, right) + place);
+    return;
+  }
+  if (!line.right.empty() && used + 2 + columns_of(place) <= width) {
+    texts.push_back(line.left + "  " + (line.python ? place : line.right));
+    return;
+  }
+  // Long C++ names: on lines of their own, the place below them.
+  for (const std::string& part : wrapped(line.left, width)) texts.push_back(part);
+  if (line.right.empty()) return;
+  for (const std::string& part : wrapped(place, width - right))
+    texts.push_back(std::string(right, ' ') + part);
+}
+
 }  // namespace
 
 std::vector<std::string> stack_text(const std::vector<StackLine>& lines, std::size_t width) {
@@ -32,31 +65,10 @@ std::vector<std::string> stack_text(const std::vector<StackLine>& lines, std::si
   bool framed = false;
   for (const StackLine& line : lines) {
     if (line.kind != StackLine::Kind::frame) {
-      const bool event = line.kind == StackLine::Kind::event;
-      // An event whose frame is not known stands above all frames.
-      const std::string lead = !event ? "" : !framed ? "- " : "  - ";
-      const std::vector<std::string> parts = wrapped(line.left, width - lead.size());
-      for (std::size_t i = 0; i < parts.size(); ++i)
-        texts.push_back((i == 0 ? lead : std::string(lead.size(), ' ')) + parts[i]);
-      continue;
-    }
-    framed = true;
-    std::string mark;
-    if (python)
-      mark = line.python ? std::string(python_mark) : std::string(python_mark.size(), ' ');
-    const std::string place = mark + line.right;
-    const std::size_t used = columns_of(line.left);
-    if (line.right.empty()) {
-      for (const std::string& part : wrapped(line.left, width)) texts.push_back(part);
-    } else if (used < right && right + columns_of(place) <= width) {
-      texts.push_back(padded(line.left, right) + place);
-    } else if (used + 2 + columns_of(place) <= width) {
-      texts.push_back(line.left + "  " + (line.python ? place : line.right));
+      add_note(line, framed, width, texts);
     } else {
-      // Long C++ names: on lines of their own, the place below them.
-      for (const std::string& part : wrapped(line.left, width)) texts.push_back(part);
-      for (const std::string& part : wrapped(place, width - right))
-        texts.push_back(std::string(right, ' ') + part);
+      framed = true;
+      add_frame(line, python, right, width, texts);
     }
   }
   return texts;

@@ -93,7 +93,7 @@ bool Unwinder::plausible_return(Addr pc) {
   const Bytes before = row.module->file->at_address(value - 7, 7);
   if (before.size() < 7) return false;
   if (before[2] == std::byte{0xe8}) return true;
-  for (const std::size_t length : {2, 3, 4, 6, 7}) {
+  for (const std::size_t length : {2u, 3u, 4u, 6u, 7u}) {
     const std::size_t at = 7 - length;
     if (before[at] != std::byte{0xff}) continue;
     const auto modrm = std::to_integer<unsigned>(before[at + 1]);

@@ -16,22 +16,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
+enum class Look : std::uint8_t { other, core, packed };
+
 // An ELF file of type core (e_type 4 at offset 16), or a zstd frame, which the worker looks into.
-bool may_be_core(const fs::path& path) {
+Look look_at(const fs::path& path) {
   std::array<unsigned char, 18> head{};
   std::ifstream file(path, std::ios::binary);
   file.read(reinterpret_cast<char*>(head.data()), head.size());
   const auto got = file.gcount();
   if (got >= 4 && (std::memcmp(head.data(), "\x28\xb5\x2f\xfd", 4) == 0 ||
                    (head[1] == 0x2a && head[2] == 0x4d && head[3] == 0x18))) {
-    return true;
+    return Look::packed;
   }
-  return got == 18 &&
-         std::memcmp(head.data(),
-                     "\x7f"
-                     "ELF",
-                     4) == 0 &&
-         head[16] == 4 && head[17] == 0;
+  const bool core = got == 18 &&
+                    std::memcmp(head.data(),
+                                "\x7f"
+                                "ELF",
+                                4) == 0 &&
+                    head[16] == 4 && head[17] == 0;
+  return core ? Look::core : Look::other;
 }
 
 void walk(const fs::path& root, const fs::path& output, std::vector<Candidate>& found) {
@@ -44,10 +47,12 @@ void walk(const fs::path& root, const fs::path& output, std::vector<Candidate>& 
       at.disable_recursion_pending();
       continue;
     }
-    if (at->is_symlink(ignored) || !at->is_regular_file(ignored) || !may_be_core(at->path()))
-      continue;
+    if (at->is_symlink(ignored) || !at->is_regular_file(ignored)) continue;
+    const Look look = look_at(at->path());
+    if (look == Look::other) continue;
     const fs::path shown = at->path().lexically_relative(root);
-    found.push_back({at->path().string(), shown.string(), shown.parent_path().string(), false});
+    found.push_back(
+        {at->path().string(), shown.string(), shown.parent_path().string(), look == Look::core});
   }
 }
 

@@ -10,7 +10,9 @@ struct Candidate {
   std::string path;    // to open
   std::string shown;   // relative to the path it was found under: the same on every machine
   std::string folder;  // of `shown`
-  bool named = false;  // named by the user: what cannot be read is a row then, not passed over
+  // Named by the user, or a core by its first bytes: when it cannot be read it is a row all the
+  // same.
+  bool expected = false;
 };
 
 // Sorted by what is shown. Throws Error when a path does not exist. `output` is not walked into.

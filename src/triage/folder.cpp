@@ -34,28 +34,48 @@ std::string manifest_of(const std::vector<std::string>& reading) {
 
 }  // namespace
 
-Folder::Folder(const std::string& path, const std::vector<std::string>& reading, bool force)
-    : path_(path) {
+bool Folder::is_ours(const std::string& name) {
+  // KEY.json, KEY.md, and what a write that was interrupted left of them.
+  const std::string stem = name.substr(0, 32);
+  const bool key =
+      stem.size() == 32 && stem.find_first_not_of("0123456789abcdef") == std::string::npos;
+  const std::string rest = name.substr(stem.size());
+  return key && (rest == ".json" || rest == ".md" || rest.starts_with(".json.tmp.") ||
+                 rest.starts_with(".md.tmp."));
+}
+
+bool Folder::holds_foreign_files() const {
   std::error_code error;
-  fs::create_directories(fs::path(path) / "reports", error);
+  for (const auto& entry : fs::directory_iterator(path_, error)) {
+    if (entry.path().filename() != "reports") return true;
+  }
+  for (const auto& entry : fs::directory_iterator(path_ + "/reports", error)) {
+    if (!is_ours(entry.path().filename().string())) return true;
+  }
+  return false;
+}
+
+Folder::Folder(const std::string& path, const std::vector<std::string>& reading, bool force)
+    : path_(path), manifest_(manifest_of(reading)) {
+  std::error_code error;
+  if (force || !fs::exists(path, error)) return;
+  const auto manifest = read(std::string(manifest_name));
+  const bool foreign = !manifest && holds_foreign_files();
+  if (!foreign && (!manifest || *manifest == manifest_)) return;
+  throw Error(Trouble::usage,
+              clean_text(path) +
+                  (foreign ? " holds files that triage did not write"
+                           : " was made with other options or another version") +
+                  ". Name another folder, or give --force to write there all the same");
+}
+
+void Folder::make() const {
+  std::error_code error;
+  fs::create_directories(fs::path(path_) / "reports", error);
   if (error)
     throw Error(Trouble::cannot_write,
-                "cannot make the folder " + clean_text(path) + ": " + error.message());
-  const auto manifest = read(std::string(manifest_name));
-  const bool foreign =
-      !manifest &&
-      std::ranges::any_of(fs::directory_iterator(path), [](const fs::directory_entry& entry) {
-        return entry.path().filename() != "reports";
-      });
-  const std::string wanted = manifest_of(reading);
-  if (!force && (foreign || (manifest && *manifest != wanted))) {
-    throw Error(Trouble::usage,
-                clean_text(path) +
-                    (foreign ? " holds files that triage did not write"
-                             : " was made with other options or another version") +
-                    ". Name another folder, or give --force to write there all the same");
-  }
-  write(std::string(manifest_name), wanted);
+                "cannot make the folder " + clean_text(path_) + ": " + error.message());
+  write(std::string(manifest_name), manifest_);
 }
 
 std::optional<std::string> Folder::read(const std::string& name) const {
@@ -91,8 +111,10 @@ void Folder::remove_strays(const std::vector<std::string>& keys) const {
   std::error_code error;
   std::vector<fs::path> strays;
   for (const auto& entry : fs::directory_iterator(path_ + "/reports", error)) {
-    const std::string stem = entry.path().stem().string();
-    if (std::ranges::find(keys, stem) == keys.end()) strays.push_back(entry.path());
+    const std::string name = entry.path().filename().string();
+    const bool kept = std::ranges::find(keys, name.substr(0, 32)) != keys.end() &&
+                      name.find(".tmp.") == std::string::npos;
+    if (is_ours(name) && !kept) strays.push_back(entry.path());
   }
   for (const fs::path& stray : strays) fs::remove(stray, error);
 }

@@ -9,8 +9,11 @@ namespace coldcase::triage {
 
 class Folder {
  public:
-  // Makes the folder, or checks that it is ours and made with the same options. Throws Error.
+  // Checks that an existing folder is ours and made with the same options; throws Error when not.
   Folder(const std::string& path, const std::vector<std::string>& reading, bool force);
+
+  // Makes it. Nothing is written before.
+  void make() const;
 
   // Relative names inside the folder.
   static std::string report_name(const std::string& key) { return "reports/" + key + ".json"; }
@@ -19,7 +22,11 @@ class Folder {
   void remove_strays(const std::vector<std::string>& keys) const;
 
  private:
+  static bool is_ours(const std::string& name);
+  bool holds_foreign_files() const;
+
   std::string path_;
+  std::string manifest_;
 };
 
 }  // namespace coldcase::triage

@@ -5,6 +5,7 @@
 #include <coldcase/triage.hpp>
 
 #include "triage/find_inputs.hpp"
+#include "triage/workers.hpp"
 
 namespace coldcase::triage {
 
@@ -14,8 +15,8 @@ struct Identified {
   bool is_core = false;
   std::string identity;  // of the content
   std::int64_t pid = 0, ppid = 0;
-  std::string job;      // what the ranks of one MPI job share; empty: none
-  std::string problem;  // not a core: why, for files the user named
+  std::string job;  // what the ranks of one MPI job share; empty: none
+  Outcome outcome;  // of the worker, when it is none
 };
 
 // Parses one line of `coldcase worker identify`:  identity TAB pid TAB ppid [TAB job]. False when

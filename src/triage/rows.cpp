@@ -37,13 +37,12 @@ double completeness(const Analysis& analysis) {
   return declared == 0 ? 0 : static_cast<double>(present) / static_cast<double>(declared);
 }
 
-// What the worker wrote last: for a message, one line, harmless.
-std::string last_line(std::string_view errors) {
-  while (errors.ends_with('\n')) errors.remove_suffix(1);
-  const auto at = errors.rfind('\n');
-  std::string_view line = at == std::string_view::npos ? errors : errors.substr(at + 1);
-  if (line.starts_with("coldcase: ")) line.remove_prefix(10);
-  return clean_text(line, 300);
+// What the worker said: its own message where there is one, else the first line; harmless.
+std::string message_of(std::string_view errors) {
+  constexpr std::string_view ours = "coldcase: ";
+  const auto at = errors.find(ours);
+  if (at != std::string_view::npos) errors.remove_prefix(at + ours.size());
+  return clean_text(errors.substr(0, errors.find('\n')), 300);
 }
 
 }  // namespace
@@ -83,7 +82,11 @@ TriageRow failed_row(const Outcome& outcome, const Incident& incident, const std
       row.problem_code = outcome.code == 65 || outcome.code == 66 || outcome.code == 77
                              ? "not-readable"
                              : "worker-failed";
-      row.problem_text = last_line(outcome.errors);
+      row.problem_text = message_of(outcome.errors);
+      if (outcome.errors.find("bad_alloc") != std::string::npos) {
+        row.problem_text = "it wanted more than " + std::to_string(limits.memory_bytes >> 20) +
+                           " MiB of memory (--memory)";
+      }
       if (row.problem_text.empty())
         row.problem_text =
             "its worker ended with status " + std::to_string(outcome.code) + " and no report";

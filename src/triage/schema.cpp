@@ -3,10 +3,10 @@
 #include <coldcase/triage.hpp>
 
 namespace coldcase {
+namespace {
 
 // clang-format off
-std::string_view triage_schema() {
-  return
+constexpr std::string_view text =
 R"schema({
  "$schema": "https://json-schema.org/draft/2020-12/schema",
  "title": "coldcase triage, version 1",
@@ -271,7 +271,12 @@ R"schema({
  }
 }
 )schema";
-}
 // clang-format on
+
+}  // namespace
+
+std::string_view triage_schema() {
+  return text;
+}
 
 }  // namespace coldcase

@@ -43,11 +43,11 @@ std::vector<Identified> identify(const std::vector<Candidate>& files, const Tria
   const auto done = [&](std::size_t i, const Outcome& outcome) {
     const bool fine = outcome.end == Outcome::End::exited && outcome.code == 0;
     if (fine && parse_identity(outcome.output, identified[i])) return;
-    identified[i].problem =
-        outcome.errors.empty() ? "its worker failed" : clean_text(outcome.errors, 300);
+    identified[i].outcome = outcome;
     // A worker that did not say "this is no core" (65) was stopped by the input: the input is a
     // row.
-    if (outcome.end != Outcome::End::exited || outcome.code != 65) identified[i].file.named = true;
+    if (outcome.end != Outcome::End::exited || outcome.code != 65)
+      identified[i].file.expected = true;
   };
   run_workers(
       commands, options.jobs, limits, done, [](std::size_t) {}, stop);
@@ -107,11 +107,27 @@ class Batch {
     const auto text = folder_.read(Folder::report_name(keys_[i]));
     if (!text) return false;
     try {
-      add(i, parse_report(*text), result);
+      Analysis analysis = parse_report(*text);
+      localize(analysis, incidents_[i]);
+      // The same core may have been found under another name then.
+      if (json_of(analysis) != *text || !folder_.read(markdown_name(keys_[i])))
+        write_report(i, analysis);
+      add(i, analysis, result);
       return true;
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      if (error.trouble() == Trouble::cannot_write) throw;
       return false;  // damaged: made anew
     }
+  }
+
+  static std::string markdown_name(const std::string& key) { return "reports/" + key + ".md"; }
+
+  // The JSON last: where it stands, the rest stands too.
+  void write_report(std::size_t i, const Analysis& analysis) {
+    std::ostringstream markdown;
+    render_markdown(analysis, {}, markdown);
+    folder_.write(markdown_name(keys_[i]), markdown.str());
+    folder_.write(Folder::report_name(keys_[i]), json_of(analysis));
   }
 
   void add(std::size_t i, const Analysis& analysis, TriageResult& result) {
@@ -128,10 +144,7 @@ class Batch {
       try {
         Analysis analysis = parse_report(outcome.output);
         localize(analysis, incidents_[i]);
-        folder_.write(Folder::report_name(keys_[i]), json_of(analysis));
-        std::ostringstream markdown;
-        render_markdown(analysis, {}, markdown);
-        folder_.write("reports/" + keys_[i] + ".md", markdown.str());
+        write_report(i, analysis);
         return add(i, analysis, result);
       } catch (const Error& error) {
         if (error.trouble() == Trouble::cannot_write) throw;
@@ -148,16 +161,20 @@ class Batch {
   std::string durations_;
 };
 
-// Files the user named, or that stopped their worker, and that are no cores we can read.
-void add_unreadable(const std::vector<Identified>& identified, TriageResult& result) {
+// Files that had to be cores, or that stopped their worker, and cannot be read.
+void add_unreadable(const std::vector<Identified>& identified, const TriageOptions& options,
+                    TriageResult& result) {
+  const WorkerLimits limits{options.seconds, options.memory_bytes, 0};
   for (const Identified& one : identified) {
-    if (one.is_core || !one.file.named) continue;
-    TriageRow row;
-    row.key = "unreadable:" + clean_text(one.file.shown);
-    row.inputs = {clean_text(one.file.shown)};
-    row.problem_code = "not-readable";
-    row.problem_text = clean_text(one.problem, 300);
-    row.headline = row.problem_text;
+    if (one.is_core || !one.file.expected) continue;
+    const Incident incident{{one.file}, {}, {}};
+    TriageRow row =
+        failed_row(one.outcome, incident, "unreadable:" + clean_text(one.file.shown), limits);
+    // A message names the path that was opened: what is shown is the same on every machine.
+    for (std::string* text : {&row.problem_text, &row.headline}) {
+      const auto at = text->find(one.file.path);
+      if (at != std::string::npos) text->replace(at, one.file.path.size(), one.file.shown);
+    }
     result.rows.push_back(std::move(row));
   }
 }
@@ -176,10 +193,13 @@ TriageResult run_triage(const TriageOptions& options, const Progress& progress,
     return result;
   }
   const std::vector<Incident> incidents = group_incidents(identified);
+  if (!incidents.empty()) folder.make();
   Batch batch(options, folder, incidents);
   batch.run(result, progress, stop);
   if (result.stopped) return result;
-  add_unreadable(identified, result);
+  add_unreadable(identified, options, result);
+  if (result.rows.empty()) return result;
+  if (incidents.empty()) folder.make();
   std::ranges::sort(result.rows, {},
                     [](const TriageRow& row) { return std::pair(row.inputs.front(), row.key); });
   result.groups = group_rows(result.rows);

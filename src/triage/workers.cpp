@@ -62,6 +62,7 @@ bool start(const std::vector<std::string>& command, const WorkerLimits& limits, 
     return false;
   }
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
   arguments.push_back(nullptr);
   const pid_t parent = ::getpid();
@@ -126,7 +127,7 @@ class WorkerPool {
         if (fd >= 0) fds.push_back({fd, POLLIN, 0});
       }
     }
-    ::poll(fds.data(), fds.size(), fds.empty() ? 20 : 200);
+    ::poll(fds.data(), fds.size(), fds.empty() ? 1 : 200);
     for (std::size_t i = workers_.size(); i-- > 0;) serve_one(workers_[i], stop);
     for (std::size_t i = workers_.size(); i-- > 0;) {
       if (collect(workers_[i])) workers_.erase(workers_.begin() + static_cast<std::ptrdiff_t>(i));
