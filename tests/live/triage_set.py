@@ -47,7 +47,7 @@ class Plan:
 
 
 PYTHON_DUMPS: Sequence[Tuple[str, str, int]] = (  # program, dump, so many interpreters
-    ("abba_lock", "kernel", 99), ("abba_lock", "gcore", 3), ("founding_case", "kernel", 3),
+    ("abba_lock", "kernel", 99), ("abba_lock", "gcore", 3), ("lambda_lock", "kernel", 99), ("founding_case", "kernel", 3),
     ("founding_case", "gcore", 1), ("gil_mutex", "kernel", 3), ("rlock_abba", "kernel", 2),
     ("self_lock", "kernel", 2), ("crash_python", "crash", 2))
 NATIVE = ("abba_mutex", "self_mutex", "rwlock_cycle")

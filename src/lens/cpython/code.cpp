@@ -139,6 +139,7 @@ Read<Code> read_code(const Objects& objects, Addr at) {
   code.at = at;
   code.file = *file;
   code.name = *name;
+  code.qualified = layout.code_qualname >= 0;
   code.first_line = number(layout.code_firstlineno);
   code.stack_size = number(layout.code_stacksize);
   code.locals =
@@ -200,6 +201,13 @@ std::vector<std::string> read_local_names(const Objects& objects, Addr code) {
     names.insert(names.end(), added.begin(), added.end());
   }
   return names;
+}
+
+void Codes::qualify(Addr at, std::string name) {
+  const auto entry = known_.find(at.value);
+  if (entry == known_.end() || !entry->second) return;
+  entry->second->name = std::move(name);
+  entry->second->qualified = true;
 }
 
 const Code* Codes::find(Addr at) {

@@ -10,8 +10,9 @@ namespace coldcase::cpython {
 
 struct Code {
   Addr at;
-  std::string file;  // co_filename as recorded
-  std::string name;  // co_qualname from 3.11 on, else co_name
+  std::string file;        // co_filename as recorded
+  std::string name;        // co_qualname from 3.11 on, else co_name
+  bool qualified = false;  // name is a qualified one
   std::int32_t first_line = 0;
   std::int32_t stack_size = 0;
   std::int32_t locals = 0;  // slots before the value stack (3.11+), or fast locals
@@ -43,6 +44,8 @@ class Codes {
   explicit Codes(const Objects& objects) : objects_(objects) {}
   // Null when there is no code object; read once.
   const Code* find(Addr at);
+  // Gives a code object the qualified name its function has (to 3.10 the code does not hold it).
+  void qualify(Addr at, std::string name);
 
  private:
   const Objects& objects_;

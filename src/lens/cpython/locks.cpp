@@ -73,9 +73,9 @@ std::vector<WithMarker> markers_from_table(const Objects& objects, const PythonF
   return markers;
 }
 
-// Everything a frame's locals and value stack may reference; slots above the live depth hold
-// leftovers, so a value here only counts when something else (a futex address) confirms it.
-std::vector<Addr> slots_of(const Objects& objects, const PythonFrame& frame) {
+}  // namespace
+
+std::vector<Addr> read_slots(const Objects& objects, const PythonFrame& frame) {
   const Layout& layout = objects.layout();
   const std::int32_t count =
       std::clamp(frame.code->locals + frame.code->stack_size + 16, 0, most_slots);
@@ -88,8 +88,6 @@ std::vector<Addr> slots_of(const Objects& objects, const PythonFrame& frame) {
   }
   return slots;
 }
-
-}  // namespace
 
 std::optional<LockObject> read_lock(const Objects& objects, Addr at) {
   const std::string& type = objects.type_name(at);
@@ -143,7 +141,7 @@ std::optional<LockObject> find_awaited_lock(const Objects& objects, const PyThre
   for (const auto& run : thread.runs) {
     for (const PythonFrame& frame : run) {
       if (++looked > 3) return std::nullopt;
-      for (const Addr slot : slots_of(objects, frame)) {
+      for (const Addr slot : read_slots(objects, frame)) {
         Addr candidate = slot;
         const std::string& type = objects.type_name(slot);
         if (type == "builtin_function_or_method" || type == "method") {

@@ -26,6 +26,11 @@ struct WithMarker {
 };
 std::vector<WithMarker> find_with_markers(const Objects& objects, const PythonFrame& frame);
 
+// Everything a frame's locals and value stack may reference; slots above the live depth hold
+// leftovers, so a value here only counts when something else (a futex address, a code object)
+// confirms it.
+std::vector<Addr> read_slots(const Objects& objects, const PythonFrame& frame);
+
 // The lock object among what the innermost frames reference whose word this is.
 std::optional<LockObject> find_awaited_lock(const Objects& objects, const PyThread& thread,
                                             Addr word);

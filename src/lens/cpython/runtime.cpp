@@ -1,9 +1,11 @@
 #include "lens/cpython/runtime.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/text.hpp"
 #include "image/walk.hpp"
+#include "lens/cpython/locks.hpp"
 
 namespace coldcase::cpython {
 namespace {
@@ -192,6 +194,7 @@ PyThread Python::read_thread(const View& view, const Pthreads& pthreads, Addr at
     if (state) thread.state = *state;
   }
   read_frames(thread);
+  if (runtime.layout->code_qualname < 0) qualify_names(thread);
   return thread;
 }
 
@@ -251,6 +254,34 @@ void Python::read_frames(PyThread& thread) {
     return true;
   });
   if (!run.empty()) end_run();
+}
+
+// To 3.10 a code object has a bare name. The function that was called lies on its caller's value
+// stack, alone or bound to an object, and has the qualified one.
+void Python::qualify_names(const PyThread& thread) {
+  const PythonFrame* inner = nullptr;
+  for (const auto& run : thread.runs) {
+    for (const PythonFrame& caller : run) {
+      const PythonFrame* called = std::exchange(inner, &caller);
+      if (called == nullptr || called->code->qualified) continue;
+      for (const Addr slot : read_slots(*objects_, caller)) {
+        Addr function = slot;
+        if (objects_->type_name(slot) == "method") {
+          function =
+              objects_->image().read_pointer(offset_by(slot, 16)).value_or(Addr{});  // im_func
+        }
+        if (objects_->type_name(function) != "function") continue;
+        const auto code =
+            objects_->image().read_pointer(offset_by(function, runtime.layout->function_code));
+        if (!code || *code != called->code->at) continue;
+        const auto name =
+            objects_->image().read_pointer(offset_by(function, runtime.layout->function_qualname));
+        const auto text = name ? objects_->read_str(*name) : Read<std::string>(std::string{});
+        if (text && !text->empty()) codes_->qualify(*code, *text);
+        break;
+      }
+    }
+  }
 }
 
 void Python::read_thread_names(Interpreter& interpreter) {
