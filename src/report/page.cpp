@@ -159,13 +159,18 @@ std::vector<AdviceLine> advice_lines(const Analysis& analysis, const Finding* fi
   const bool holder = std::ranges::any_of(
       analysis.facts.notes, [](const Note& note) { return note.code == "holder-unknown"; });
   if (lines.empty() && analysis.verdict.kind == VerdictKind::inconclusive && !holder) {
+    const bool files = std::ranges::any_of(analysis.facts.modules, [](const ModuleFact& module) {
+      return module.found == Found::missing || module.found == Found::mismatch;
+    });
+    // Without threads no file of any machine helps: their registers are what is missing.
+    if (files && !analysis.facts.threads.empty())
+      lines.push_back(
+          {"Analyze the core on the machine it was taken on, or name the folders that "
+           "hold its files with --sysroot and --debug-dir.",
+           ""});
     lines.push_back(
-        {"Analyze the core on the machine it was taken on, or name the folders that "
-         "hold its files with --sysroot and --debug-dir.",
-         ""});
-    lines.push_back(
-        {"Or, while the process still hangs, take a new core with gcore and analyze "
-         "it there.",
+        {"While the process still hangs, take a new core with gcore and analyze it "
+         "there.",
          ""});
   }
   return lines;
