@@ -256,6 +256,24 @@ void Python::read_frames(PyThread& thread) {
   if (!run.empty()) end_run();
 }
 
+// The qualified name of the function with this code among what the frame references; empty when
+// none is there.
+std::string Python::find_qualified_name(const PythonFrame& frame, Addr code) const {
+  const MemoryImage& image = objects_->image();
+  for (const Addr slot : read_slots(*objects_, frame)) {
+    Addr function = slot;
+    if (objects_->type_name(slot) == "method") {
+      function = image.read_pointer(offset_by(slot, 16)).value_or(Addr{});  // im_func
+    }
+    if (objects_->type_name(function) != "function") continue;
+    const auto its_code = image.read_pointer(offset_by(function, runtime.layout->function_code));
+    if (!its_code || *its_code != code) continue;
+    const auto name = image.read_pointer(offset_by(function, runtime.layout->function_qualname));
+    return name ? objects_->read_str(*name).value_or("") : std::string{};
+  }
+  return {};
+}
+
 // To 3.10 a code object has a bare name. The function that was called lies on its caller's value
 // stack, alone or bound to an object, and has the qualified one.
 void Python::qualify_names(const PyThread& thread) {
@@ -264,22 +282,8 @@ void Python::qualify_names(const PyThread& thread) {
     for (const PythonFrame& caller : run) {
       const PythonFrame* called = std::exchange(inner, &caller);
       if (called == nullptr || called->code->qualified) continue;
-      for (const Addr slot : read_slots(*objects_, caller)) {
-        Addr function = slot;
-        if (objects_->type_name(slot) == "method") {
-          function =
-              objects_->image().read_pointer(offset_by(slot, 16)).value_or(Addr{});  // im_func
-        }
-        if (objects_->type_name(function) != "function") continue;
-        const auto code =
-            objects_->image().read_pointer(offset_by(function, runtime.layout->function_code));
-        if (!code || *code != called->code->at) continue;
-        const auto name =
-            objects_->image().read_pointer(offset_by(function, runtime.layout->function_qualname));
-        const auto text = name ? objects_->read_str(*name) : Read<std::string>(std::string{});
-        if (text && !text->empty()) codes_->qualify(*code, *text);
-        break;
-      }
+      std::string name = find_qualified_name(caller, called->code->at);
+      if (!name.empty()) codes_->qualify(called->code->at, std::move(name));
     }
   }
 }

@@ -58,6 +58,7 @@ class Python {
   void read_interpreters(const View& view, const Pthreads& pthreads);
   PyThread read_thread(const View& view, const Pthreads& pthreads, Addr at);
   void read_frames(PyThread& thread);
+  std::string find_qualified_name(const PythonFrame& frame, Addr code) const;
   void qualify_names(const PyThread& thread);
   void read_thread_names(Interpreter& interpreter);
   std::optional<PythonFrame> read_frame(Addr at);
