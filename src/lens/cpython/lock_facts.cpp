@@ -171,8 +171,7 @@ void add_marker(LensContext& context, std::size_t thread, std::size_t k, const P
     const std::string name = name_in_frame(context.objects(), frame, lock->at);
     if (!name.empty()) fact.label = "threading.Lock " + name;
   }
-  // A body that may release the lock itself, and a lock with two such frames, are not to be trusted
-  // as much.
+  // A body that may release the lock itself is not to be trusted as much.
   const auto names = read_names(context.objects(), frame.code->at);
   const bool releases = std::ranges::find(names, "release") != names.end();
   const ThreadId id = context.view.thread_id(thread);
@@ -275,6 +274,21 @@ void add_lock_waits(LensContext& context) {
   }
 }
 
+// A plain lock has one holder: where two threads seem to be inside its with block, one of them is
+// wrong.
+static void doubt_rivals(LensContext& context) {
+  for (std::uint32_t r = 0; r < context.ledger.facts.resources.size(); ++r) {
+    ResourceFact& lock = context.ledger.facts.resources[r];
+    if (lock.kind != WaitKind::python_lock || lock.owners.size() < 2) continue;
+    for (Owner& owner : lock.owners) {
+      owner.confidence = std::min(owner.confidence, Confidence::likely);
+      for (Hold& hold : context.ledger.thread(owner.by.as<RefKind::thread>()).holds) {
+        if (hold.resource == ResourceId{r}) hold.confidence = owner.confidence;
+      }
+    }
+  }
+}
+
 void add_lock_holders(LensContext& context) {
   for (const Interpreter& interpreter : context.runtime().interpreters) {
     for (const PyThread& state : interpreter.threads) {
@@ -290,6 +304,7 @@ void add_lock_holders(LensContext& context) {
       }
     }
   }
+  doubt_rivals(context);
 }
 
 }  // namespace coldcase::cpython
