@@ -9,13 +9,11 @@ std::vector<Finding> detect_crash_segv(const Scene& scene) {
   std::vector<Finding> findings;
   for (const CrashFact& crash : scene.facts.crashes) {
     const SignalFact* signal = signal_of(scene, crash);
-    if (signal == nullptr || signal->number == 6) continue;
+    if (signal == nullptr || signal->number != 11) continue;
     Finding finding = begin_crash(scene, crash, "crash-segv");
     const std::string where = blamed(scene, crash) + python_caller(scene, crash);
     const bool null = crash.address && crash.address->value < 65536;
-    const std::string what = signal->number != 11 ? signal->name
-                             : null               ? "Null pointer access"
-                                                  : "Bad memory access";
+    const std::string what = null ? "Null pointer access" : "Bad memory access";
     finding.headline = as_headline(what + " in " + blamed_function(scene, crash));
     finding.story.push_back({scene.name_of(crash.thread) + " was in " + where + ".", {}});
     std::string text = "The kernel ended the process with ";

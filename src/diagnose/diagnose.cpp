@@ -39,6 +39,15 @@ constexpr std::array table{
              detect_crash_abort},
     Detector{"crash-segv", FindingKind::crash, "A memory access was refused.",
              "the signal and the registers", detect_crash_segv},
+    Detector{"crash-illegal-instruction", FindingKind::crash,
+             "The processor met an instruction it does not run.", "the signal",
+             detect_crash_illegal_instruction},
+    Detector{"crash-bus", FindingKind::crash, "Mapped memory could not be had.", "the signal",
+             detect_crash_bus},
+    Detector{"crash-fpe", FindingKind::crash, "An arithmetic error, as a division by zero.",
+             "the signal", detect_crash_fpe},
+    Detector{"crash-killed", FindingKind::crash, "The process died of another signal of its own.",
+             "the signal", detect_crash_killed},
 };
 
 // What makes two findings one story: the kind, who is in it and what they wait for.

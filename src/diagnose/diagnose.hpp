@@ -30,5 +30,9 @@ std::vector<Finding> detect_crash_assert(const Scene& scene);
 std::vector<Finding> detect_crash_uncaught_exception(const Scene& scene);
 std::vector<Finding> detect_crash_abort(const Scene& scene);
 std::vector<Finding> detect_crash_segv(const Scene& scene);
+std::vector<Finding> detect_crash_illegal_instruction(const Scene& scene);
+std::vector<Finding> detect_crash_bus(const Scene& scene);
+std::vector<Finding> detect_crash_fpe(const Scene& scene);
+std::vector<Finding> detect_crash_killed(const Scene& scene);
 
 }  // namespace coldcase

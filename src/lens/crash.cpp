@@ -94,6 +94,8 @@ void describe_address(const View& view, const SignalFact& signal, const Register
     crash.address.reset();
     crash.address_is =
         "an address that no pointer can have (non-canonical); the kernel does not tell which";
+  } else if (signal.number == 4 || signal.number == 8) {
+    crash.address_is = "the instruction itself";
   } else if (address == registers[Registers::rip]) {
     crash.access = Access::execute;
     crash.address_is = "a call to where no code is";

@@ -465,7 +465,8 @@ TEST_CASE("a wild pointer, an unknown address, another signal", "[diagnose]") {
   CHECK(unknown.only().headline == "Bad memory access in code without a name");
   Crash bus(7, "SIGBUS");
   bus.fact.address = Addr{0x7f0000001000};
-  CHECK(bus.only().headline == "SIGBUS in code without a name");
+  CHECK(bus.only().pattern == "crash-bus");
+  CHECK(bus.only().headline == "Bus error in code without a name");
 }
 
 TEST_CASE("the blame is not the dying machinery's", "[diagnose]") {

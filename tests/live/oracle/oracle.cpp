@@ -3,6 +3,7 @@
 // exits 1.
 #include <elfutils/libdwfl.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -54,9 +55,7 @@ int add_frame(Dwfl_Frame* frame, void* argument) {
 // The vdso has no file: libdwfl gets it through one.
 int open_module(const coldcase::Module& module) {
   if (module.found != coldcase::Found::core) return ::open(module.file->path().c_str(), O_RDONLY);
-  char name[] = "/tmp/coldcase-vdso-XXXXXX";
-  const int fd = ::mkstemp(name);
-  ::unlink(name);
+  const int fd = ::memfd_create("vdso", 0);
   const auto bytes = module.file->bytes();
   return ::write(fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()) ? fd : -1;
 }
