@@ -8,6 +8,7 @@
 #include "lens/crash.hpp"
 #include "lens/cuda/cuda.hpp"
 #include "lens/glibc/waits.hpp"
+#include "lens/seen.hpp"
 #include "modules/symbols.hpp"
 #include "session.hpp"
 #include "waits/graph.hpp"
@@ -16,21 +17,19 @@ namespace coldcase {
 namespace {
 
 // One process: what the lenses see of it, into the ledger.
-void look(const Session& session, const View& view, Ledger& ledger) {
+void look(const Session& session, Seen& seen, Ledger& ledger) {
+  const View& view = seen.view;
   add_basics(view, session.input, session.signal_thread, ledger);
-  const Pthreads pthreads(view);
-  const NativeWaits native = parse_native_waits(view);
-  const cpython::PythonFacts python = cpython::read_python(view, pthreads, native);
+  const cpython::PythonFacts python = cpython::read_python(view, seen.pthreads, seen.native);
 
   StackBuilder builder(view, ledger);
   const auto interpreted = cpython::interpret(python, view.core.threads.size(), builder);
-  std::vector<StackMap> stacks;
   for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
-    stacks.push_back(builder.build(i, view.thread_id(i), interpreted[i]));
+    seen.stacks.push_back(builder.build(i, view.thread_id(i), interpreted[i]));
   }
-  look_at_glibc(view, pthreads, native, stacks, ledger);
-  cpython::look_at_cpython(view, python, pthreads, native, stacks, ledger);
-  cuda::look_at_cuda(view, stacks, ledger);
+  look_at_glibc(view, seen.pthreads, seen.native, seen.stacks, ledger);
+  cpython::look_at_cpython(view, python, seen.pthreads, seen.native, seen.stacks, ledger);
+  cuda::look_at_cuda(view, seen.stacks, ledger);
   look_at_crash(view, session.signal_thread, ledger);
   add_sites(view, ledger);
   add_gaps(view, session.input, ledger);
@@ -92,6 +91,7 @@ Analysis analyze(const AnalyzeOptions& options) {
   analysis.generator.version = std::string(library_version());
   analysis.generator.commit = std::string(library_commit());
   Ledger ledger(analysis.facts);
+  std::vector<std::unique_ptr<Seen>> processes;
   for (const auto& session : sessions) {
     const Facts& so_far = analysis.facts;
     const View view{session->core,
@@ -100,8 +100,10 @@ Analysis analyze(const AnalyzeOptions& options) {
                     *session->threads,
                     ProcessId{static_cast<std::uint32_t>(so_far.processes.size())},
                     static_cast<std::uint32_t>(so_far.threads.size()),
-                    static_cast<std::uint32_t>(so_far.modules.size())};
-    look(*session, view, ledger);
+                    static_cast<std::uint32_t>(so_far.modules.size()),
+                    session->side_car ? &*session->side_car : nullptr};
+    processes.push_back(std::make_unique<Seen>(view));
+    look(*session, *processes.back(), ledger);
   }
   for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
   note_unrelated(sessions, analysis);

@@ -7,6 +7,7 @@
 
 #include "bytes/input.hpp"
 #include "core/core.hpp"
+#include "core/side_car.hpp"
 #include "image/image.hpp"
 #include "modules/modules.hpp"
 #include "threads/threads.hpp"
@@ -22,6 +23,7 @@ struct Session {
   Modules modules;
   MemoryImage image;  // with the files' bytes where the core left them out
   std::unique_ptr<Threads> threads;
+  std::optional<SideCar> side_car;  // when one lies beside the core
 };
 
 // Throws Error when the file is no core we can read.

@@ -64,6 +64,13 @@ struct SignalFact {
   std::optional<bool> from_outside;
 };
 
+// Its place in an MPI job. `job` names the job without telling its launcher's own name for it.
+struct MpiFact {
+  std::int64_t rank = 0;
+  std::optional<std::int64_t> size;
+  std::string job;
+};
+
 struct ProcessFact {
   bool captured = true;
   Fate fate = Fate::unknown;
@@ -75,6 +82,7 @@ struct ProcessFact {
   DumpReason dump_reason = DumpReason::unknown;
   std::optional<SignalFact> signal;
   std::vector<RuntimeFact> runtimes;
+  std::optional<MpiFact> mpi;
 };
 
 struct Wait {

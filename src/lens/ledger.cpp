@@ -1,6 +1,7 @@
 #include "lens/ledger.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace coldcase {
 
@@ -25,6 +26,36 @@ ResourceId Ledger::resource_at(ProcessId process, Addr address, WaitKind kind,
   facts.resources.push_back(std::move(resource));
   at->second = {static_cast<std::uint32_t>(facts.resources.size() - 1)};
   return at->second;
+}
+
+void Ledger::share(ResourceId to, ProcessId process, Addr address) {
+  const auto [at, fresh] = resources_.try_emplace({process.index, address.value}, to);
+  if (!fresh && at->second == to) return;
+  resource(to).at.push_back({process, address});
+  if (fresh) return;
+  const ResourceId from = std::exchange(at->second, to);
+  const auto rename = [&](Ref& ref) {
+    if (ref == Ref(from)) ref = to;
+  };
+  for (ThreadFact& thread : facts.threads) {
+    if (thread.wait) {
+      for (Ref& on : thread.wait->on) rename(on);
+      if (thread.wait->at == from) thread.wait->at = to;
+    }
+    for (Hold& hold : thread.holds) {
+      if (hold.resource == from) hold.resource = to;
+    }
+  }
+  for (Evidence& evidence : facts.evidence) {
+    if (evidence.resource == from) evidence.resource = to;
+  }
+  ResourceFact& old = resource(from);
+  ResourceFact& joined = resource(to);
+  std::ranges::copy(old.waiters, std::back_inserter(joined.waiters));
+  std::ranges::copy(old.owners, std::back_inserter(joined.owners));
+  old.waiters.clear();
+  old.owners.clear();
+  old.part_of = to;
 }
 
 void Ledger::add_hold(ThreadId holder, Hold hold) {

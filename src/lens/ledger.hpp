@@ -26,6 +26,10 @@ class Ledger {
                          std::string_view implementation);
   ResourceId find_resource(ProcessId process, Addr address) const;
 
+  // The resource lies in this process too, at this address (shared memory, or a communicator that
+  // every rank has its own object for). What was recorded there before is joined to it.
+  void share(ResourceId resource, ProcessId process, Addr address);
+
   // `holder` holds `what`: recorded as an owner of the resource and as a hold of the thread, once.
   void add_hold(ThreadId holder, Hold hold);
 

@@ -4,6 +4,7 @@
 #include <coldcase/id.hpp>
 
 #include "core/core.hpp"
+#include "core/side_car.hpp"
 #include "image/image.hpp"
 #include "modules/modules.hpp"
 #include "threads/threads.hpp"
@@ -18,6 +19,7 @@ struct View {
   ProcessId process;
   std::uint32_t first_thread = 0;  // the incident's earlier processes have those before
   std::uint32_t first_module = 0;
+  const SideCar* side_car = nullptr;  // none lay beside the core
 
   // The thread of the incident that is the core's i-th, and the other way round.
   ThreadId thread_id(std::size_t i) const { return {first_thread + static_cast<std::uint32_t>(i)}; }

@@ -94,6 +94,13 @@ void describe(Io& io, As<Io, SignalFact>& signal) {
 }
 
 template <class Io>
+void describe(Io& io, As<Io, MpiFact>& mpi) {
+  io.must("rank", mpi.rank);
+  io.may("size", mpi.size);
+  io.may("job", mpi.job);
+}
+
+template <class Io>
 void describe(Io& io, As<Io, ProcessFact>& process) {
   io.identity(RefKind::process);
   io.must("captured", process.captured);
@@ -106,6 +113,7 @@ void describe(Io& io, As<Io, ProcessFact>& process) {
   io.must("dump_reason", process.dump_reason);
   io.may("signal", process.signal);
   io.may("runtimes", process.runtimes);
+  io.may("mpi", process.mpi);
 }
 
 template <class Io>

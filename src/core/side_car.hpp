@@ -1,0 +1,91 @@
+// What a core lacks, taken from /proc beside it by `coldcase capture`: thread names, open files and
+// their other ends, mappings with device and inode, file locks. Notes and memory of the core win
+// over it; everything in it is optional. Format: share/coldcase/coldcase-side-car-1.schema.json.
+#pragma once
+
+#include <coldcase/address.hpp>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace coldcase {
+
+// One row of /proc/PID/fd with its fdinfo.
+struct OpenFile {
+  std::int32_t fd = -1;
+  std::string target;        // "pipe:[1234]", "socket:[1234]", "anon_inode:[eventpoll]", a path
+  std::uint64_t device = 0;  // st_dev; 0 unknown
+  std::uint64_t inode = 0;
+  std::uint64_t flags = 0;  // open(2) flags: low two bits 0 read, 1 write, 2 both
+  std::optional<std::int64_t> position;
+  std::vector<std::int32_t> polls;       // eventpoll: the descriptors it watches
+  std::optional<std::uint64_t> eventfd;  // eventfd: its count
+  std::optional<std::int64_t> child;     // pidfd: the process
+};
+
+// One socket of /proc/net/{unix,tcp,tcp6,udp,udp6} that the process has open.
+struct SocketInfo {
+  std::uint64_t inode = 0;
+  std::string protocol;       // unix, tcp, tcp6, udp, udp6
+  std::string local, remote;  // "10.0.0.1:443", a unix path; empty unknown
+  std::string state;          // ESTABLISHED, LISTEN ...
+  std::uint64_t peer = 0;     // unix: inode of the other end; 0 unknown
+};
+
+// One row of /proc/PID/task/TID.
+struct TaskInfo {
+  std::int32_t tid = 0;
+  std::int32_t inner_tid = 0;  // in the process's own PID namespace (last of NSpid); 0 unknown
+  std::string name;            // comm
+  std::string state;           // R S D T ...
+  std::string wchan;
+};
+
+// One row of /proc/PID/maps that is backed by a file or shared.
+struct MappedFile {
+  Range range;
+  std::uint64_t offset = 0;
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  bool shared = false;
+  std::string path;
+};
+
+// One row of /proc/locks on a file the process has open, held or waited for.
+struct FileLock {
+  std::string kind;  // flock posix ofd
+  bool write = false;
+  bool waiting = false;  // a "->" row: blocked behind the lock of the same id
+  std::int64_t id = 0;   // /proc/locks' ordinal
+  std::int64_t pid = 0;  // -1 or 0: not known (OFD locks)
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t start = 0;
+  std::optional<std::uint64_t> end;  // absent: to the end of the file
+};
+
+struct SideCar {
+  std::string path;      // of the side-car file
+  std::string taken_at;  // RFC 3339, UTC
+  std::int64_t pid = 0, ppid = 0;
+  std::int64_t inner_pid = 0;  // in the process's own PID namespace; 0 unknown
+  std::string name;            // comm
+  std::string executable;
+  std::vector<std::int64_t> children;
+  std::vector<std::int64_t> zombies;  // children that have ended and were not waited for
+  std::vector<TaskInfo> tasks;
+  std::vector<OpenFile> files;
+  std::vector<SocketInfo> sockets;
+  std::vector<MappedFile> mappings;
+  std::vector<FileLock> locks;
+
+  const OpenFile* find_file(std::int64_t fd) const {
+    for (const OpenFile& file : files) {
+      if (file.fd == fd) return &file;
+    }
+    return nullptr;
+  }
+};
+
+}  // namespace coldcase
