@@ -90,10 +90,12 @@ struct Wait {
   std::optional<Mode> mode;
   std::vector<Ref> on;  // any one would end it
   ResourceId at;        // what it blocks in physically
+  ResourceId then;      // what it must take after that: a condition's mutex
   std::optional<std::int64_t> syscall_number;
   std::string syscall_name;
   std::optional<Ends> ends;
-  std::optional<std::uint32_t> frame;  // index into the stack's frames
+  std::optional<std::uint64_t> timeout_ms;  // as the thread asked for it, from when it began
+  std::optional<std::uint32_t> frame;       // index into the stack's frames
   Confidence confidence = Confidence::hypothesis;
   std::vector<EvidenceId> evidence;
 };
@@ -207,6 +209,8 @@ struct ResourceFact {
   std::vector<MemoryWord> words;
   std::optional<std::uint64_t> state_waiters;
   std::vector<Owner> owners;
+  // Who could end a wait on what nobody owns: writers of a pipe. Any one of them.
+  std::vector<Owner> feeders;
   std::string owner_unknown_code;
   std::string owner_unknown_text;
   std::vector<Ref> waiters;

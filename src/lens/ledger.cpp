@@ -28,6 +28,18 @@ ResourceId Ledger::resource_at(ProcessId process, Addr address, WaitKind kind,
   return at->second;
 }
 
+ResourceId Ledger::named_resource(const std::string& key, WaitKind kind,
+                                  std::string_view implementation) {
+  const auto [at, fresh] = named_.try_emplace(key);
+  if (!fresh) return at->second;
+  ResourceFact resource;
+  resource.kind = kind;
+  resource.implementation = std::string(implementation);
+  facts.resources.push_back(std::move(resource));
+  at->second = {static_cast<std::uint32_t>(facts.resources.size() - 1)};
+  return at->second;
+}
+
 void Ledger::share(ResourceId to, ProcessId process, Addr address) {
   const auto [at, fresh] = resources_.try_emplace({process.index, address.value}, to);
   if (!fresh && at->second == to) return;

@@ -26,6 +26,10 @@ class Ledger {
                          std::string_view implementation);
   ResourceId find_resource(ProcessId process, Addr address) const;
 
+  // A resource that has no address of its own (a pipe, a System V object), by a key that is the
+  // same wherever the same thing is meant.
+  ResourceId named_resource(const std::string& key, WaitKind kind, std::string_view implementation);
+
   // The resource lies in this process too, at this address (shared memory, or a communicator that
   // every rank has its own object for). What was recorded there before is joined to it.
   void share(ResourceId resource, ProcessId process, Addr address);
@@ -41,6 +45,7 @@ class Ledger {
 
  private:
   std::map<std::pair<std::uint32_t, std::uint64_t>, ResourceId> resources_;
+  std::map<std::string, ResourceId> named_;
 };
 
 }  // namespace coldcase

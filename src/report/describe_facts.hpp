@@ -122,11 +122,13 @@ void describe(Io& io, As<Io, Wait>& wait) {
   io.may("mode", wait.mode);
   io.must("on", wait.on);
   io.may("at", wait.at);
+  io.may("then", wait.then);
   io.group("syscall", known(wait.syscall_number) || known(wait.syscall_name), [&] {
     io.may("number", wait.syscall_number);
     io.may("name", wait.syscall_name);
   });
   io.may("ends", wait.ends);
+  io.may("timeout_ms", wait.timeout_ms);
   io.may("frame", wait.frame);
   io.must("confidence", wait.confidence);
   io.may("evidence", wait.evidence);

@@ -32,6 +32,7 @@ void describe(Io& io, As<Io, ResourceFact>& resource) {
     io.may("waiters", resource.state_waiters);
   });
   io.must("owners", resource.owners);
+  io.may("feeders", resource.feeders);
   const bool unowned = known(resource.owner_unknown_code) || known(resource.owner_unknown_text);
   io.group("owner_unknown", unowned, [&] {
     io.must("code", resource.owner_unknown_code);

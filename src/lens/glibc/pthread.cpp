@@ -1,23 +1,28 @@
 #include "lens/glibc/pthread.hpp"
 
 #include "base/text.hpp"
+#include "image/walk.hpp"
 
 namespace coldcase {
 namespace {
 
 // struct pthread, the fields used; equal in 2.31 to 2.43 except start_routine.
-constexpr std::uint64_t offset_tid = 720, offset_cleanup = 760;
+constexpr std::uint64_t offset_list = 704, offset_tid = 720, offset_cleanup = 760;
+constexpr std::size_t most_records = 64, most_stacks = 100'000;
+
+bool is_libc(const Module& module) {
+  return starts_with_any(module.name(), {"libc.so", "libc-2", "libpthread"});
+}
 
 // A descriptor of libthread_db in libc's read-only data (nptl_db/structs.def): bits, count, offset.
 std::optional<std::uint64_t> described_offset(const View& view, std::string_view symbol) {
   std::optional<Addr> at;
   for (const Module& module : view.modules.list) {
-    if (!at && starts_with_any(module.name(), {"libc.so", "libc-2", "libpthread"}))
-      at = module.find_symbol(symbol);
+    if (!at && is_libc(module)) at = module.find_symbol(symbol);
   }
   if (!at) return std::nullopt;
   const auto words = view.image.read<std::array<std::uint32_t, 3>>(*at);
-  if (!words || (*words)[2] > 4096) return std::nullopt;
+  if (!words || (*words)[2] > 8192) return std::nullopt;
   return (*words)[2];
 }
 
@@ -54,6 +59,8 @@ Pthreads::Pthreads(const View& view) : view_(view) {
     workers_.push_back(!fresh);
     if (!block) complete_ = false;
     if (block && fresh) by_tid_.try_emplace(block->tid, i);
+    const bool main = view.core.process && view.core.threads[i].tid == view.core.process->pid;
+    if (block && main) inner_pid_ = block->tid;
   }
 }
 
@@ -88,17 +95,72 @@ std::optional<CleanupRecord> Pthreads::read_cleanup(std::size_t core_thread, Add
   return record;
 }
 
-Read<Mutex> read_mutex(const MemoryImage& image, Addr at) {
-  return image.read<std::array<std::uint32_t, 5>>(at).map([](const auto& words) {
-    return Mutex{words[0], words[1], static_cast<std::int32_t>(words[2]), words[3],
-                 static_cast<std::int32_t>(words[4])};
-  });
+std::optional<std::size_t> Pthreads::find_once_runner(Addr once) const {
+  for (std::size_t i = 0; i < blocks_.size(); ++i) {
+    if (!blocks_[i] || workers_[i]) continue;
+    const auto head = view_.image.read_pointer(offset_by(blocks_[i]->at, offset_cleanup));
+    bool found = false;
+    // struct _pthread_cleanup_buffer: routine 0, argument 8, canceltype 16, prev 24.
+    walk_list(
+        head.value_or(Addr{}), most_records,
+        [&](Addr at) { return view_.image.read_pointer(offset_by(at, 24)); },
+        [&](Addr at) {
+          const auto argument = view_.image.read_pointer(offset_by(at, 8));
+          if (!argument) return true;
+          const auto inner = view_.image.read_pointer(offset_by(*argument, 8));
+          found = *argument == once || (inner && *inner == once);
+          return !found;
+        });
+    if (found) return i;
+  }
+  return std::nullopt;
 }
 
-Read<Rwlock> read_rwlock(const MemoryImage& image, Addr at) {
-  return image.read<std::array<std::uint32_t, 8>>(at).map([](const auto& words) {
-    return Rwlock{words[0], words[1], words[2], words[3], static_cast<std::int32_t>(words[6])};
-  });
+std::vector<Addr> Pthreads::ended_threads() const {
+  std::vector<Addr> entries;
+  const auto global = view_.modules.find_symbol("_rtld_global");
+  const auto used = described_offset(view_, "_thread_db_rtld_global__dl_stack_used");
+  if (!global || !used) return entries;
+  const Offsets offsets = offsets_of(view_);
+  const Addr head = offset_by(*global, static_cast<std::int64_t>(*used));
+  const auto first = view_.image.read_pointer(head);
+  walk_list(
+      first.value_or(Addr{}), most_stacks, [&](Addr at) { return view_.image.read_pointer(at); },
+      [&](Addr at) {
+        if (at == head) return false;
+        const Addr block = offset_by(at, -static_cast<std::int64_t>(offset_list));
+        const auto self = view_.image.read_pointer(offset_by(block, 16));
+        const auto tid = view_.image.read<std::int32_t>(
+            offset_by(block, static_cast<std::int64_t>(offsets.tid)));
+        const auto start = view_.image.read_pointer(
+            offset_by(block, static_cast<std::int64_t>(offsets.start_routine)));
+        if (self && *self == block && tid && *tid == 0 && start) entries.push_back(*start);
+        return true;
+      });
+  return entries;
+}
+
+int read_glibc_version(const View& view) {
+  for (const Module& module : view.modules.list) {
+    const auto function =
+        is_libc(module) ? module.find_symbol("gnu_get_libc_version") : std::nullopt;
+    if (!function) continue;
+    // [endbr64] lea disp32(%rip),%rax; ret: the string is "2.36".
+    for (const std::int64_t skip : {0, 4}) {
+      const Addr at = offset_by(*function, skip);
+      const auto opcode = view.image.read<std::array<std::uint8_t, 3>>(at);
+      const auto offset = view.image.read<std::int32_t>(offset_by(at, 3));
+      if (!opcode || !offset || *opcode != std::array<std::uint8_t, 3>{0x48, 0x8d, 0x05}) continue;
+      const auto text = view.image.read_text(offset_by(at, 7 + std::int64_t{*offset}), 16);
+      if (!text || !text->starts_with("2.")) continue;
+      int minor = 0;
+      for (std::size_t i = 2; i < text->size() && (*text)[i] >= '0' && (*text)[i] <= '9' && i < 5;
+           ++i)
+        minor = minor * 10 + ((*text)[i] - '0');
+      return 200 + minor;
+    }
+  }
+  return 0;
 }
 
 }  // namespace coldcase

@@ -1,12 +1,12 @@
-// glibc's struct pthread and its synchronisation objects in dead memory. Offsets: x86_64,
-// glibc 2.31 to 2.43 (nptl/descr.h, sysdeps/nptl/bits/struct_mutex.h, struct_rwlock.h,
-// thread-shared-types.h); rwlock and condition since 2.25. Every read is checked against the thread
-// block's own pointer to itself first.
+// glibc's struct pthread in dead memory. Offsets: x86_64, glibc 2.31 to 2.43 (nptl/descr.h), from
+// libc's own descriptors where it has them. Every read is checked against the thread block's own
+// pointer to itself first.
 #pragma once
 
 #include <coldcase/result.hpp>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "lens/view.hpp"
 
@@ -20,26 +20,8 @@ struct PthreadBlock {
   Addr start_routine;
 };
 
-// pthread_mutex_t, 40 bytes.
-struct Mutex {
-  std::uint32_t lock = 0;
-  std::uint32_t count = 0;
-  std::int32_t owner = 0;
-  std::uint32_t nusers = 0;
-  std::int32_t kind = 0;
-  bool recursive() const { return (kind & 3) == 1; }
-};
-
-// pthread_rwlock_t, 56 bytes.
-struct Rwlock {
-  std::uint32_t readers = 0, writers = 0, wrphase_futex = 0, writers_futex = 0;
-  std::int32_t cur_writer = 0;
-  bool write_phase() const { return (readers & 1) != 0; }
-  std::uint32_t reader_count() const { return readers >> 3; }
-};
-
-// The waiter record that pthread_cond_wait and sem_wait register for cancellation (pd->cleanup): it
-// names the object exactly, and for a condition its mutex.
+// What a thread registered for its own cancellation (pd->cleanup): names the object it waits for
+// exactly, and for a condition its mutex.
 struct CleanupRecord {
   Addr argument;
   std::optional<Addr> condition, mutex;
@@ -59,11 +41,20 @@ class Pthreads {
   std::optional<std::size_t> find_block(Addr block) const;
   // Every thread's own number was read: an owner that none has does not exist.
   bool complete() const { return complete_; }
+  // The process's number in its own PID namespace; 0 when its main thread was not read.
+  std::int32_t inner_pid() const { return inner_pid_; }
   // Shares its block with an earlier thread of the core: a kernel worker (io_uring), no stack of
   // its own.
   bool kernel_worker(std::size_t core_thread) const { return workers_[core_thread]; }
 
   std::optional<CleanupRecord> read_cleanup(std::size_t core_thread, Addr futex) const;
+  // The thread that is running the initializer of this pthread_once_t, by what it registered to
+  // undo it (2.31: the once word itself; from 2.34 on a record with its address at +8).
+  std::optional<std::size_t> find_once_runner(Addr once) const;
+
+  // Entry functions of threads that have ended and that nobody joined (2.31 to 2.42: their block
+  // stays in the list of stacks in use, its tid 0).
+  std::vector<Addr> ended_threads() const;
 
  private:
   const View& view_;
@@ -71,10 +62,11 @@ class Pthreads {
   std::vector<bool> workers_;
   std::map<std::int32_t, std::size_t> by_tid_;
   std::map<std::uint64_t, std::size_t> by_block_;
+  std::int32_t inner_pid_ = 0;
   bool complete_ = true;
 };
 
-Read<Mutex> read_mutex(const MemoryImage& image, Addr at);
-Read<Rwlock> read_rwlock(const MemoryImage& image, Addr at);
+// glibc's version from the code of gnu_get_libc_version(), as 236 for 2.36; 0 when unknown.
+int read_glibc_version(const View& view);
 
 }  // namespace coldcase

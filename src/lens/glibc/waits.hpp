@@ -1,5 +1,5 @@
-// What each thread waits for, as far as the kernel's registers and glibc's objects tell: the
-// physical wait. The runtimes' lenses come after and say what it means.
+// What each thread waits for, as far as the kernel's registers and the C library's objects tell:
+// the physical wait. The runtimes' lenses come after and say what it means.
 #pragma once
 
 #include <vector>
@@ -16,11 +16,15 @@ struct FutexWait {
   Addr address;
   std::uint32_t expected = 0;
   bool timed = false;
-  bool stale = false;  // the word is no longer what the thread waits on: it was being woken
+  bool stale = false;     // the word is no longer what the thread waits on: it was being woken
+  bool shared = false;    // other processes may wake it
+  bool by_owner = false;  // FUTEX_LOCK_PI: the kernel compares nothing
+  std::optional<std::uint64_t> timeout_ms;  // of a relative one
+  std::vector<Addr> others;                 // futex_waitv: any of them ends it too
 };
 
 struct NativeWaits {
-  std::vector<SystemCall> calls;  // one for each thread of the core
+  std::vector<SystemCall> calls;  // one for each thread of the core; a restarted one's own number
   std::vector<std::optional<FutexWait>> futexes;
 };
 

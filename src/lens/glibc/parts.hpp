@@ -1,0 +1,70 @@
+// The steps of the C library's lens. Internal to it.
+#pragma once
+
+#include "lens/glibc/objects.hpp"
+#include "lens/glibc/waits.hpp"
+
+namespace coldcase::glibc {
+
+struct LensContext {
+  const View& view;
+  const Pthreads& pthreads;
+  const NativeWaits& native;
+  const std::vector<StackMap>& stacks;
+  Ledger& ledger;
+  int version;  // 236 for 2.36; 0 unknown
+
+  std::int64_t tid_of(std::size_t i) const { return view.core.threads[i].tid; }
+  std::string lwp(std::size_t i) const { return "LWP " + std::to_string(tid_of(i)); }
+  std::optional<std::uint32_t> merged(std::size_t i, std::optional<std::size_t> frame) const {
+    if (!frame || *frame >= stacks[i].native_at.size()) return std::nullopt;
+    return stacks[i].native_at[*frame];
+  }
+  const std::string& symbol_of(std::size_t i, std::size_t frame) const {
+    return view.threads.name_of(view.threads.walks[i].frames[frame]).symbol;
+  }
+};
+
+// What a futex stands for.
+struct Object {
+  WaitKind kind = WaitKind::futex;
+  std::string implementation = "futex";
+  Addr address;
+  std::optional<std::size_t> frame{};  // of the walk: the call that waits
+  std::optional<Mode> mode{};
+  bool join = false;
+  std::optional<std::size_t> joined{};  // the core's thread whose end is waited for
+  Basis basis = Basis::register_;
+  Confidence at_most = Confidence::proved;
+  std::optional<Addr> mutex{};  // a condition's
+  std::string noun{};           // for its label, where the kind's word is not good enough
+};
+
+Object find_object(const LensContext& context, std::size_t i, const FutexWait& futex);
+
+// Locks of the C library itself (lll_lock): stdio, malloc, exit ... `frame` is that of
+// __lll_lock_wait_private.
+Object find_internal_lock(const LensContext& context, std::size_t i, std::size_t frame,
+                          const FutexWait& futex);
+
+// Locks of other runtimes that call futex(2) themselves: libstdc++, Rust, libgomp, musl.
+std::optional<Object> find_runtime_object(const LensContext& context, std::size_t i,
+                                          const FutexWait& futex);
+
+// State and owner of the object, once.
+void describe_object(const LensContext& context, const Object& object, ResourceId id);
+
+// The owner word names this thread; or says why it is nobody of this core.
+struct OwnerWord {
+  std::int32_t tid = 0;
+  std::optional<Mode> mode;
+  Addr field;
+  std::string_view name;
+  bool shared = false;  // other processes may own it
+};
+void set_owner(const LensContext& context, ResourceId id, const OwnerWord& word);
+
+// A sleep in any other system call: what its arguments name.
+void wait_in_call(const LensContext& context, std::size_t i);
+
+}  // namespace coldcase::glibc
