@@ -7,7 +7,7 @@
 #include "lens/cpython/cpython.hpp"
 #include "lens/crash.hpp"
 #include "lens/cuda/cuda.hpp"
-#include "lens/glibc/waits.hpp"
+#include "lens/family.hpp"
 #include "lens/seen.hpp"
 #include "modules/symbols.hpp"
 #include "session.hpp"
@@ -20,7 +20,8 @@ namespace {
 void look(const Session& session, Seen& seen, Ledger& ledger) {
   const View& view = seen.view;
   add_basics(view, session.input, session.signal_thread, ledger);
-  const cpython::PythonFacts python = cpython::read_python(view, seen.pthreads, seen.native);
+  seen.python = cpython::read_python(view, seen.pthreads, seen.native);
+  const cpython::PythonFacts& python = seen.python;
 
   StackBuilder builder(view, ledger);
   const auto interpreted = cpython::interpret(python, view.core.threads.size(), builder);
@@ -105,6 +106,7 @@ Analysis analyze(const AnalyzeOptions& options) {
     processes.push_back(std::make_unique<Seen>(view));
     look(*session, *processes.back(), ledger);
   }
+  join_processes(processes, ledger);
   for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
   note_unrelated(sessions, analysis);
   settle_waits(analysis.facts);

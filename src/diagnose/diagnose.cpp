@@ -21,6 +21,24 @@ constexpr std::array table{
              "for the GIL.",
              "owner word of the lock, and the interpreter's record of the GIL's holder",
              detect_gil_lock_inversion},
+    Detector{"file-lock-cycle", FindingKind::deadlock,
+             "Processes wait for each other's file locks (flock, fcntl).",
+             "the kernel's list of locks, taken beside the cores", detect_file_lock_cycle},
+    Detector{"loader-lock-cycle", FindingKind::deadlock,
+             "The dynamic loader's lock against another lock or a join.", "owner word",
+             detect_loader_lock_cycle},
+    Detector{"spin-wait-cycle", FindingKind::deadlock,
+             "A spinning thread holds what the thread it spins for needs.", "spin and owner",
+             detect_spin_wait_cycle},
+    Detector{"join-undrained-queue", FindingKind::deadlock,
+             "A process waits for a child that cannot end before its queue is read.", "both cores",
+             detect_join_undrained_queue},
+    Detector{"pipe-cycle", FindingKind::deadlock,
+             "Each side blocks on a pipe, socket or queue that the other should read or write.",
+             "both ends known", detect_pipe_cycle},
+    Detector{"async-signal-reentry", FindingKind::deadlock,
+             "A signal handler takes what the code it interrupted holds.",
+             "signal frame between the two", detect_async_signal_reentry},
     Detector{"self-deadlock", FindingKind::deadlock,
              "A thread waits for a lock that it holds itself.", "the owner is the waiter",
              detect_self_deadlock},
@@ -30,6 +48,27 @@ constexpr std::array table{
     Detector{"join-cycle", FindingKind::deadlock,
              "A thread waits for the end of another that waits for something the first holds.",
              "join target known", detect_join_cycle},
+    Detector{"orphaned-semaphore", FindingKind::deadlock,
+             "A semaphore shared between processes that no living one of them holds.",
+             "all processes of the incident read", detect_orphaned_semaphore},
+    Detector{"fork-orphaned-lock", FindingKind::deadlock,
+             "A lock was held by a thread of the parent at fork; the child has no such thread.",
+             "the owner is alive in the parent's core", detect_fork_orphaned_lock},
+    Detector{"orphaned-lock", FindingKind::deadlock,
+             "The thread that holds the lock has ended without releasing it.",
+             "every thread's own number was read and the owner is none of them",
+             detect_orphaned_lock},
+    Detector{"exit-blocked", FindingKind::hang,
+             "The program has finished but cannot exit: it waits for a thread or child.",
+             "exit frames and join target", detect_exit_blocked},
+    Detector{"lost-wakeup", FindingKind::hang,
+             "Threads wait for a signal, and no living thread could give it.",
+             "every thread of the process waits inside it, without a timeout", detect_lost_wakeup},
+    Detector{"blocked-holder", FindingKind::hang,
+             "Everyone waits for one holder that is itself blocked outside the process.",
+             "chain known", detect_blocked_holder},
+    Detector{"lock-convoy", FindingKind::info, "No deadlock: many wait for one holder that runs.",
+             "holder running", detect_lock_convoy},
     Detector{"crash-assert", FindingKind::crash, "An assertion failed.",
              "the C library's abort message", detect_crash_assert},
     Detector{"crash-uncaught-exception", FindingKind::crash,
@@ -66,26 +105,58 @@ Parties parties_of(const Finding& finding) {
   return parties;
 }
 
+// In the finding's path somebody else stands between this thread and its going on.
+bool waits_in_path(const Finding& finding, ThreadId id) {
+  for (const Edge& wait : finding.path) {
+    if (wait.from != Ref(id) || wait.relation != Relation::waits_for) continue;
+    if (wait.to.kind == RefKind::thread || wait.to.kind == RefKind::process) return true;
+    const bool held = std::ranges::any_of(
+        finding.path, [&](const Edge& edge) { return edge.from == wait.to; });
+    if (held) return true;
+  }
+  return false;
+}
+
+Tag tag_of(const Finding& finding, ThreadId id) {
+  if (finding.kind == FindingKind::crash) return Tag::crashed;
+  if (finding.kind == FindingKind::deadlock) return Tag::deadlocked;
+  return waits_in_path(finding, id) ? Tag::behind : Tag::root_blocker;
+}
+
 void set_tags(Analysis& analysis) {
-  std::vector<ThreadId> deadlocked;
+  std::vector<ThreadId> told;
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
     const Finding& finding = analysis.findings[f];
     for (const ThreadId id : finding.threads) {
       if (finding.confidence == Confidence::hypothesis) continue;
       ThreadFact& thread = analysis.facts.threads[id.index];
-      thread.findings.push_back({f});
-      thread.tag = finding.kind == FindingKind::crash ? Tag::crashed : Tag::deadlocked;
-      if (finding.kind == FindingKind::deadlock) deadlocked.push_back(id);
+      if (thread.findings.empty() || thread.findings.back() != FindingId{f})
+        thread.findings.push_back({f});
+      if (finding.kind == FindingKind::info) continue;
+      thread.tag = std::min(thread.tag.value_or(Tag::crashed), tag_of(finding, id));
+      if (finding.kind != FindingKind::crash) told.push_back(id);
     }
   }
-  for (const ThreadId id : find_behind(analysis.facts, deadlocked)) {
-    analysis.facts.threads[id.index].tag = Tag::behind;
+  for (const ThreadId id : find_behind(analysis.facts, told)) {
+    ThreadFact& thread = analysis.facts.threads[id.index];
+    if (!thread.tag) thread.tag = Tag::behind;
   }
   for (ThreadFact& thread : analysis.facts.threads) {
     if (thread.tag) continue;
     if (thread.state == ThreadState::idle) thread.tag = Tag::idle;
     if (thread.state == ThreadState::running) thread.tag = Tag::running;
   }
+}
+
+// What fits anywhere, when nothing better does: a lone thread that waits for the outside.
+void drop_lesser(std::vector<Finding>& findings) {
+  const auto lone = [](const Finding& finding) {
+    return finding.pattern == "blocked-holder" && finding.threads.size() == 1;
+  };
+  const bool better = std::ranges::any_of(findings, [&](const Finding& finding) {
+    return finding.kind != FindingKind::info && !lone(finding);
+  });
+  if (better) std::erase_if(findings, lone);
 }
 
 // Blocked without end on something whose holder is not known: nothing can be said of these.
@@ -183,6 +254,11 @@ void judge(Analysis& analysis) {
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) verdict.findings.push_back({f});
   if (analysis.findings.empty()) return judge_without_finding(analysis);
   const Finding& main = analysis.findings.front();
+  if (main.kind == FindingKind::info) {  // worth knowing, and nothing wrong: so are all others
+    judge_without_finding(analysis);
+    if (verdict.kind == VerdictKind::none) verdict.headline = main.headline;
+    return;
+  }
   verdict.headline = main.headline;
   verdict.confidence = main.confidence;
   verdict.kind = VerdictKind::inconclusive;
@@ -190,7 +266,6 @@ void judge(Analysis& analysis) {
   if (main.kind == FindingKind::deadlock) verdict.kind = VerdictKind::deadlock;
   if (main.kind == FindingKind::hang) verdict.kind = VerdictKind::hang;
   if (main.kind == FindingKind::crash) verdict.kind = VerdictKind::crash;
-  if (main.kind == FindingKind::info) verdict.kind = VerdictKind::none;
 }
 
 void add_totals(Analysis& analysis) {
@@ -213,15 +288,19 @@ std::span<const Detector> detectors() {
 
 void diagnose(Analysis& analysis) {
   const std::vector<Ring> rings = find_rings(analysis.facts);
-  const Scene scene{analysis.facts, rings};
+  const std::vector<bool> stuck = find_stuck(analysis.facts);
+  const Scene scene{analysis.facts, rings, stuck};
   std::set<Parties> told;
   for (const Detector& detector : table) {
     for (Finding& finding : detector.detect(scene)) {
       if (told.insert(parties_of(finding)).second) analysis.findings.push_back(std::move(finding));
     }
   }
+  drop_lesser(analysis.findings);
   // Best first: the surest, and of equals a crash before what else was going on.
   std::ranges::stable_sort(analysis.findings, [](const Finding& a, const Finding& b) {
+    const bool info_a = a.kind == FindingKind::info, info_b = b.kind == FindingKind::info;
+    if (info_a != info_b) return info_b;
     if (a.confidence != b.confidence) return a.confidence > b.confidence;
     return a.kind == FindingKind::crash && b.kind != FindingKind::crash;
   });

@@ -13,25 +13,20 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
   for (std::size_t i = 0; i < ring.steps.size(); ++i) {
     const RingStep& step = ring.steps[i];
     const ThreadId next = ring.steps[(i + 1) % ring.steps.size()].thread;
-    const Frame* site = scene.site_of(step.thread);
-    const std::string where = site != nullptr ? ", in " + Scene::text_of(site) : "";
-    finding.story.push_back(
-        {scene.name_of(step.thread) + " " + wait_phrase(scene, step.thread) + where + ".",
-         scene.thread(step.thread).wait->evidence});
-    if (!step.resource.known()) {
-      if (joining == nullptr) joining = &step;
-      continue;
-    }
-    finding.story.push_back({scene.name_of(next) + " holds " + scene.label_of(step.resource) + ".",
-                             scene.resource(step.resource).owners[step.owner].evidence});
+    finding.story.push_back(tell_wait(scene, step.thread));
+    if (const auto claim = tell_claim(scene, step, next)) finding.story.push_back(*claim);
+    if (!step.resource.known() && joining == nullptr) joining = &step;
   }
   const Frame* site = scene.site_of(joining->thread);
   finding.headline = as_headline((site != nullptr ? site->function : std::string("A thread")) +
-                                 " joins a thread that cannot end before it goes on");
+                                 (joining->process.known()
+                                      ? " waits for a process that cannot end before it goes on"
+                                      : " joins a thread that cannot end before it goes on"));
   finding.summary = {
       scene.name_of(joining->thread) + " " + wait_phrase(scene, joining->thread) + ".",
-      "That thread waits, itself or through others, for what only the first could give: neither "
-      "can go on."};
+      std::string(joining->process.known() ? "That process" : "That thread") +
+          " waits, itself or through others, for what only the first could give: neither "
+          "can go on."};
   finding.story.push_back({"So the join can never return: no timeout ends these waits.", {}});
   finding.location = Scene::location_of(site);
   finding.advice = {

@@ -73,7 +73,7 @@ std::vector<Finding> detect_lock_cycle(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Ring& ring : scene.rings) {
     bool locks = ring.steps.size() >= 2;
-    for (const RingStep& step : ring.steps) locks = locks && step.resource.known();
+    for (const RingStep& step : ring.steps) locks = locks && step.resource.known() && !step.fed;
     if (locks) findings.push_back(make_finding(scene, ring));
   }
   return findings;

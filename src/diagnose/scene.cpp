@@ -1,5 +1,7 @@
 #include "diagnose/scene.hpp"
 
+#include <algorithm>
+
 #include "base/text.hpp"
 
 namespace coldcase {
@@ -14,7 +16,16 @@ std::string Scene::name_of(ThreadId id) const {
   const ThreadFact& fact = thread(id);
   const std::string number = fact.tid ? "LWP " + std::to_string(*fact.tid) : "a thread";
   const std::string name = plain_name_of(id);
-  return name.empty() ? number : name + " (" + number + ")";
+  const std::string full = name.empty() ? number : name + " (" + number + ")";
+  if (facts.processes.size() < 2 || !fact.process.known()) return full;
+  return full + " of " + name_of(fact.process);
+}
+
+std::string Scene::name_of(ProcessId id) const {
+  if (!id.known()) return "an unknown process";
+  const ProcessFact& process = facts.processes[id.index];
+  const std::string name = process.label.empty() ? "process" : process.label;
+  return process.pid ? name + " " + std::to_string(*process.pid) : name;
 }
 
 const Frame* Scene::frame_of(ThreadId id, std::optional<std::uint32_t> index) const {
@@ -47,37 +58,118 @@ std::optional<Location> Scene::location_of(const Frame* frame) {
   return location;
 }
 
+void take_step(const Scene& scene, const RingStep& step, ThreadId next, Finding& finding) {
+  finding.threads.push_back(step.thread);
+  const Wait& wait = *scene.thread(step.thread).wait;
+  const auto add = [&](Ref from, Relation relation, Ref to, Confidence sure,
+                       const std::vector<EvidenceId>& evidence) {
+    finding.path.push_back({from, relation, to, sure, evidence});
+  };
+  if (!step.resource.known()) {
+    const Ref target = step.process.known() ? Ref(step.process) : Ref(next);
+    add(step.thread, Relation::waits_for, target, wait.confidence, wait.evidence);
+  } else {
+    finding.resources.push_back(step.resource);
+    const ResourceFact& resource = scene.resource(step.resource);
+    const Owner& claim = (step.fed ? resource.feeders : resource.owners)[step.owner];
+    const Relation relation = step.fed ? Relation::fed_by : Relation::held_by;
+    add(step.thread, Relation::waits_for, step.resource, wait.confidence, wait.evidence);
+    add(step.resource, relation, step.process.known() ? Ref(step.process) : Ref(next),
+        claim.confidence, claim.evidence);
+  }
+  if (!step.process.known()) return;
+  finding.processes.push_back(step.process);
+  add(step.process, Relation::runs, next, Confidence::proved, {});
+}
+
 void take_ring(const Scene& scene, const Ring& ring, Finding& finding) {
   finding.cyclic = true;
   finding.confidence = ring.confidence;
-  for (std::size_t i = 0; i < ring.steps.size(); ++i) {
-    const RingStep& step = ring.steps[i];
-    const ThreadId next = ring.steps[(i + 1) % ring.steps.size()].thread;
-    finding.threads.push_back(step.thread);
-    const Wait& wait = *scene.thread(step.thread).wait;
-    if (!step.resource.known()) {
-      finding.path.push_back(
-          {step.thread, Relation::waits_for, next, wait.confidence, wait.evidence});
-      continue;
-    }
-    finding.resources.push_back(step.resource);
-    const Owner& owner = scene.resource(step.resource).owners[step.owner];
-    finding.path.push_back(
-        {step.thread, Relation::waits_for, step.resource, wait.confidence, wait.evidence});
-    finding.path.push_back(
-        {step.resource, Relation::held_by, next, owner.confidence, owner.evidence});
-  }
+  for (std::size_t i = 0; i < ring.steps.size(); ++i)
+    take_step(scene, ring.steps[i], ring.steps[(i + 1) % ring.steps.size()].thread, finding);
 }
+
+std::string where_of(const Scene& scene, ThreadId id) {
+  const Frame* site = scene.site_of(id);
+  return site != nullptr ? ", in " + Scene::text_of(site) : "";
+}
+
+StoryLine tell_wait(const Scene& scene, ThreadId id) {
+  return {scene.name_of(id) + " " + wait_phrase(scene, id) + where_of(scene, id) + ".",
+          scene.thread(id).wait->evidence};
+}
+
+std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, ThreadId next) {
+  if (!step.resource.known()) return std::nullopt;
+  const ResourceFact& resource = scene.resource(step.resource);
+  const Owner& claim = (step.fed ? resource.feeders : resource.owners)[step.owner];
+  const std::string who = step.process.known() ? scene.name_of(step.process) : scene.name_of(next);
+  const std::string does = step.fed ? " is who could end that wait, through " : " holds ";
+  std::string where;
+  for (const Hold& hold : scene.thread(next).holds) {
+    const Frame* frame =
+        hold.resource == step.resource ? scene.frame_of(next, hold.frame) : nullptr;
+    if (frame != nullptr) where = ", taken in " + Scene::text_of(frame);
+  }
+  return StoryLine{who + does + resource.label + where + ".", claim.evidence};
+}
+
+std::vector<Way> follow(const Facts& facts, ThreadId from) {
+  std::vector<Way> path;
+  std::vector<bool> seen(facts.threads.size());
+  for (ThreadId at = from; !seen[at.index];) {
+    seen[at.index] = true;
+    const std::vector<Way> ways = ways_on(facts, at);
+    if (ways.empty()) break;
+    const auto best = std::ranges::max_element(ways, {}, &Way::confidence);
+    path.push_back(*best);
+    at = best->thread;
+  }
+  return path;
+}
+
+std::string tell_behind(const Scene& scene, const std::vector<ThreadId>& behind) {
+  if (behind.empty()) return {};
+  if (behind.size() == 1) return scene.name_of(behind.front()) + " is held up behind it.";
+  return counted(behind.size(), "other thread") + " are held up behind it, directly or not.";
+}
+
+namespace {
+
+std::string target_phrase(const Scene& scene, const Wait& wait) {
+  const Ref on = wait.on.front();
+  if (const auto thread = on.as<RefKind::thread>(); thread.known())
+    return "waits for the end of " + scene.name_of(thread);
+  if (const auto process = on.as<RefKind::process>(); process.known())
+    return "waits for the end of " + scene.name_of(process);
+  const ResourceId resource = on.as<RefKind::resource>();
+  if (!resource.known()) return "waits for something unknown";
+  const WaitKind kind = wait.kind;
+  const bool stream = kind == WaitKind::io || kind == WaitKind::pipe || kind == WaitKind::socket ||
+                      kind == WaitKind::queue;
+  std::string verb = "waits for ";
+  if (wait.mode == Mode::write) verb = stream ? "waits to write to " : "waits to write-lock ";
+  if (wait.mode == Mode::read) verb = stream ? "waits to read from " : "waits to read-lock ";
+  return verb + scene.label_of(resource);
+}
+
+}  // namespace
 
 std::string wait_phrase(const Scene& scene, ThreadId id) {
   const Wait& wait = *scene.thread(id).wait;
-  const ResourceId resource = wait.on.front().as<RefKind::resource>();
-  if (!resource.known())
-    return "waits for the end of " + scene.name_of(wait.on.front().as<RefKind::thread>());
-  const std::string mode = wait.mode == Mode::write  ? "waits to write-lock "
-                           : wait.mode == Mode::read ? "waits to read-lock "
-                                                     : "waits for ";
-  return mode + scene.label_of(resource);
+  if (wait.on.empty()) {
+    if (wait.kind == WaitKind::sleep) {
+      if (!wait.timeout_ms) return "sleeps";
+      return "sleeps for " + std::to_string(*wait.timeout_ms / 1000) + " s";
+    }
+    if (wait.kind == WaitKind::process_exit) return "waits for a child process";
+    if (wait.kind == WaitKind::thread_exit) return "waits for the end of a thread";
+    return wait.syscall_name.empty() ? "is asleep in the kernel"
+                                     : "is asleep in " + wait.syscall_name;
+  }
+  std::string text = target_phrase(scene, wait);
+  if (wait.on.size() > 1) text += " or any of " + counted(wait.on.size() - 1, "other");
+  return text;
 }
 
 std::string as_headline(std::string text) {

@@ -29,6 +29,10 @@ class Ledger {
   // A resource that has no address of its own (a pipe, a System V object), by a key that is the
   // same wherever the same thing is meant.
   ResourceId named_resource(const std::string& key, WaitKind kind, std::string_view implementation);
+  ResourceId find_named(const std::string& key) const {
+    const auto at = named_.find(key);
+    return at == named_.end() ? ResourceId{} : at->second;
+  }
 
   // The resource lies in this process too, at this address (shared memory, or a communicator that
   // every rank has its own object for). What was recorded there before is joined to it.

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "lens/cpython/cpython.hpp"
 #include "lens/glibc/waits.hpp"
 #include "lens/stacks.hpp"
 
@@ -19,6 +20,7 @@ struct Seen {
   const Pthreads pthreads;
   const NativeWaits native;
   std::vector<StackMap> stacks;  // one for each thread of the core
+  cpython::PythonFacts python;   // nothing in it when there is no CPython
 
   // The index in the merged stack of a frame of the thread's walk.
   std::optional<std::uint32_t> merged(std::size_t core_thread, std::size_t frame) const {

@@ -1,58 +1,143 @@
 #include "waits/graph.hpp"
 
 #include <algorithm>
+#include <array>
+#include <map>
 #include <set>
 
 namespace coldcase {
 namespace {
 
-constexpr std::size_t most_steps = 2'000'000;  // of the search: many owners make many paths
-
 // A wait that time ends is no edge of a deadlock. The GIL's 5 ms sleeps (poll_retry) end nothing.
 bool endless(const Wait& wait) {
-  return wait.ends != Ends::timeout && wait.on.size() == 1;
+  return wait.ends != Ends::timeout;
 }
 
-struct Successor {
-  ThreadId thread;
-  RingStep step;
-  Confidence confidence;
-};
-
-std::vector<Successor> successors(const Facts& facts, ThreadId from) {
-  std::vector<Successor> next;
-  const auto& wait = facts.threads[from.index].wait;
-  if (!wait || !endless(*wait)) return next;
-  const Ref on = wait->on.front();
-  if (const ThreadId ended = on.as<RefKind::thread>(); ended.known()) {
-    next.push_back({ended, {from, {}, 0}, wait->confidence});
+std::vector<ThreadId> threads_of(const Facts& facts, ProcessId process) {
+  std::vector<ThreadId> threads;
+  for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
+    if (facts.threads[i].process == process) threads.push_back({i});
   }
-  const ResourceId resource = on.as<RefKind::resource>();
-  if (!resource.known()) return next;
-  const auto& owners = facts.resources[resource.index].owners;
-  for (std::size_t i = 0; i < owners.size(); ++i) {
-    const ThreadId owner = owners[i].by.as<RefKind::thread>();
-    if (owner.known()) {
-      next.push_back(
-          {owner, {from, resource, i}, std::min(wait->confidence, owners[i].confidence)});
+  return threads;
+}
+
+class Ways {
+ public:
+  Ways(const Facts& facts, ThreadId from) : facts_(facts), from_(from) {}
+
+  std::vector<Way> find() {
+    const auto& wait = facts_.threads[from_.index].wait;
+    if (!wait || !endless(*wait)) return {};
+    for (const Ref on : wait->on) add(on, wait->confidence);
+    if (wait->then.known()) add_resource(wait->then, wait->confidence);
+    return std::move(ways_);
+  }
+
+ private:
+  void add(Ref on, Confidence confidence) {
+    if (const ThreadId ended = on.as<RefKind::thread>(); ended.known())
+      ways_.push_back({ended, {from_, {}, 0, false, {}}, confidence});
+    if (const ProcessId ended = on.as<RefKind::process>(); ended.known()) {
+      const ThreadId main = main_thread(facts_, ended);
+      if (main.known()) ways_.push_back({main, {from_, {}, 0, false, ended}, confidence});
+    }
+    if (const ResourceId resource = on.as<RefKind::resource>(); resource.known())
+      add_resource(resource, confidence);
+  }
+
+  void add_resource(ResourceId id, Confidence confidence) {
+    const ResourceFact& resource = facts_.resources[id.index];
+    const bool fed = resource.owners.empty();
+    const std::vector<Owner>& claims = fed ? resource.feeders : resource.owners;
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+      const Confidence sure = std::min(confidence, claims[i].confidence);
+      const ThreadId thread = claims[i].by.as<RefKind::thread>();
+      if (thread.known()) ways_.push_back({thread, {from_, id, i, fed, {}}, sure});
+      const ProcessId process = claims[i].by.as<RefKind::process>();
+      if (!process.known()) continue;
+      for (const ThreadId member : threads_of(facts_, process))
+        ways_.push_back({member, {from_, id, i, fed, process}, sure});
     }
   }
-  return next;
-}
 
-using Successors = std::vector<std::vector<Successor>>;
+  const Facts& facts_;
+  ThreadId from_;
+  std::vector<Way> ways_;
+};
 
-// Only threads that someone waits for and that wait for someone can be in a ring: the others go.
-Successors trimmed(const Facts& facts) {
-  Successors next;
-  for (std::uint32_t i = 0; i < facts.threads.size(); ++i)
-    next.push_back(successors(facts, ThreadId{i}));
+// The greatest set of threads none of which can be set free: begin with all that wait without end,
+// and take out, until nothing changes, who has a way out.
+class StuckSearch {
+ public:
+  explicit StuckSearch(const Facts& facts) : facts_(facts), stuck_(facts.threads.size()) {}
+
+  std::vector<bool> run() {
+    for (std::size_t i = 0; i < stuck_.size(); ++i) {
+      const auto& wait = facts_.threads[i].wait;
+      stuck_[i] = wait && endless(*wait) && !wait->on.empty();
+    }
+    for (bool changed = true; changed;) {
+      changed = false;
+      for (std::uint32_t i = 0; i < stuck_.size(); ++i) {
+        if (!stuck_[i] || closed(*facts_.threads[i].wait)) continue;
+        stuck_[i] = false;
+        changed = true;
+      }
+    }
+    return std::move(stuck_);
+  }
+
+ private:
+  bool stuck(ThreadId id) const { return id.known() && stuck_[id.index]; }
+
+  bool closed(const Wait& wait) const {
+    if (wait.then.known() && closed(wait.then)) return true;
+    return std::ranges::all_of(wait.on, [&](Ref on) { return closed(on); });
+  }
+  bool closed(Ref on) const {
+    if (const ThreadId id = on.as<RefKind::thread>(); id.known()) return stuck(id);
+    if (const ProcessId id = on.as<RefKind::process>(); id.known())
+      return stuck(main_thread(facts_, id));
+    const ResourceId id = on.as<RefKind::resource>();
+    return id.known() && closed(id);
+  }
+  bool closed(ResourceId id) const {
+    const ResourceFact& resource = facts_.resources[id.index];
+    if (is_orphaned(resource)) return true;
+    const auto acts_for = [&](const Owner& owner) { return party_stuck(owner.by); };
+    // Claims about one owner exclude each other, and readers have to leave all: one that cannot is
+    // enough. Any holder of a counting semaphore may release it.
+    if (!resource.owners.empty())
+      return resource.kind == WaitKind::semaphore ? std::ranges::all_of(resource.owners, acts_for)
+                                                  : std::ranges::any_of(resource.owners, acts_for);
+    return !resource.feeders.empty() && std::ranges::all_of(resource.feeders, acts_for);
+  }
+  bool party_stuck(Ref by) const {
+    if (const ThreadId id = by.as<RefKind::thread>(); id.known()) return stuck(id);
+    const ProcessId process = by.as<RefKind::process>();
+    if (!process.known() || !facts_.processes[process.index].captured) return false;
+    const auto members = threads_of(facts_, process);
+    return !members.empty() && std::ranges::all_of(members, [&](ThreadId id) { return stuck(id); });
+  }
+
+  const Facts& facts_;
+  std::vector<bool> stuck_;
+};
+
+constexpr std::size_t most_steps = 2'000'000;  // of the search: many owners make many paths
+
+// Only threads that are stuck, that someone waits for and that wait for someone can be in a ring.
+std::vector<std::vector<Way>> trimmed(const Facts& facts) {
+  const std::vector<bool> stuck = find_stuck(facts);
+  std::vector<std::vector<Way>> next(facts.threads.size());
+  for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
+    if (stuck[i]) next[i] = ways_on(facts, ThreadId{i});
+  }
   for (bool removed = true; removed;) {
     removed = false;
-    for (auto& steps : next) {
+    for (auto& ways : next) {
       removed =
-          std::erase_if(
-              steps, [&](const Successor& step) { return next[step.thread.index].empty(); }) > 0 ||
+          std::erase_if(ways, [&](const Way& way) { return next[way.thread.index].empty(); }) > 0 ||
           removed;
     }
   }
@@ -63,15 +148,16 @@ Successors trimmed(const Facts& facts) {
 // thread.
 class RingSearch {
  public:
-  RingSearch(const Successors& next, std::vector<Ring>& rings) : next_(next), rings_(rings) {}
+  RingSearch(const std::vector<std::vector<Way>>& next, std::vector<Ring>& rings)
+      : next_(next), rings_(rings) {}
 
   void run(ThreadId start) {
     std::vector<std::size_t> at{0};
-    std::vector<Successor> path;
+    std::vector<Way> path;
     std::set<ThreadId> on_path;
     while (!at.empty() && steps_ < most_steps) {
-      const auto& steps = next_[path.empty() ? start.index : path.back().thread.index];
-      if (at.back() >= steps.size()) {
+      const auto& ways = next_[path.empty() ? start.index : path.back().thread.index];
+      if (at.back() >= ways.size()) {
         at.pop_back();
         if (!path.empty()) {
           on_path.erase(path.back().thread);
@@ -80,13 +166,13 @@ class RingSearch {
         continue;
       }
       ++steps_;
-      const Successor step = steps[at.back()++];
-      if (step.thread == start) {
-        path.push_back(step);
+      const Way way = ways[at.back()++];
+      if (way.thread == start) {
+        path.push_back(way);
         add(path);
         path.pop_back();
-      } else if (step.thread > start && on_path.insert(step.thread).second) {
-        path.push_back(step);
+      } else if (way.thread > start && on_path.insert(way.thread).second) {
+        path.push_back(way);
         at.push_back(0);
       }
     }
@@ -96,14 +182,14 @@ class RingSearch {
   bool done(ThreadId thread) const { return done_.contains(thread); }
 
  private:
-  void add(const std::vector<Successor>& path) {
+  void add(const std::vector<Way>& path) {
     Ring ring;
     ring.confidence = Confidence::proved;
     bool closed = true;  // nobody in it waits for anyone outside
-    for (const Successor& step : path) {
-      ring.steps.push_back(step.step);
-      ring.confidence = std::min(ring.confidence, step.confidence);
-      closed = closed && next_[step.step.thread.index].size() == 1;
+    for (const Way& way : path) {
+      ring.steps.push_back(way.step);
+      ring.confidence = std::min(ring.confidence, way.confidence);
+      closed = closed && next_[way.step.thread.index].size() == 1;
     }
     for (const RingStep& step : ring.steps) {
       if (closed) done_.insert(step.thread);
@@ -111,11 +197,30 @@ class RingSearch {
     rings_.push_back(std::move(ring));
   }
 
-  const Successors& next_;
+  const std::vector<std::vector<Way>>& next_;
   std::vector<Ring>& rings_;
   std::set<ThreadId> done_;
   std::size_t steps_ = 0;
 };
+
+// Waiting for work, until it turns out that somebody waits for it.
+bool idles(const ThreadFact& thread) {
+  return thread.state == ThreadState::idle && thread.wait && endless(*thread.wait);
+}
+
+void sort_resources(Facts& facts) {
+  for (ResourceFact& resource : facts.resources) {
+    std::ranges::sort(resource.waiters);
+    resource.waiters.erase(std::unique(resource.waiters.begin(), resource.waiters.end()),
+                           resource.waiters.end());
+    std::ranges::sort(resource.owners, {}, &Owner::by);
+    std::ranges::sort(resource.feeders, {}, &Owner::by);
+    if (!resource.owners.empty()) {
+      resource.owner_unknown_code.clear();
+      resource.owner_unknown_text.clear();
+    }
+  }
+}
 
 }  // namespace
 
@@ -123,9 +228,35 @@ bool Ring::contains(ThreadId thread) const {
   return std::ranges::any_of(steps, [&](const RingStep& step) { return step.thread == thread; });
 }
 
+bool is_orphaned(const ResourceFact& resource) {
+  static constexpr std::array<std::string_view, 5> orphans{
+      "owner_ended", "owner_before_fork", "owner_in_parent", "no_living_holder", "owner_died"};
+  return resource.owners.empty() &&
+         std::ranges::find(orphans, resource.owner_unknown_code) != orphans.end();
+}
+
+ThreadId main_thread(const Facts& facts, ProcessId process) {
+  ThreadId first;
+  for (const ThreadId id : threads_of(facts, process)) {
+    const ThreadFact& thread = facts.threads[id.index];
+    if (!thread.captured || !thread.tid) continue;
+    if (facts.processes[process.index].pid == thread.tid) return id;
+    if (!first.known() || *thread.tid < *facts.threads[first.index].tid) first = id;
+  }
+  return first;
+}
+
+std::vector<Way> ways_on(const Facts& facts, ThreadId from) {
+  return Ways(facts, from).find();
+}
+
+std::vector<bool> find_stuck(const Facts& facts) {
+  return StuckSearch(facts).run();
+}
+
 std::vector<Ring> find_rings(const Facts& facts) {
   std::vector<Ring> rings;
-  const Successors next = trimmed(facts);
+  const auto next = trimmed(facts);
   RingSearch search(next, rings);
   for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
     if (!next[i].empty() && !search.done(ThreadId{i})) search.run(ThreadId{i});
@@ -136,33 +267,57 @@ std::vector<Ring> find_rings(const Facts& facts) {
 }
 
 std::vector<ThreadId> find_behind(const Facts& facts, const std::vector<ThreadId>& set) {
+  std::vector<std::vector<ThreadId>> waiters(facts.threads.size());
+  for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
+    for (const Way& way : ways_on(facts, ThreadId{i})) waiters[way.thread.index].push_back({i});
+  }
   std::set<ThreadId> reached(set.begin(), set.end());
-  for (bool grew = true; grew;) {
-    grew = false;
-    for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
-      if (reached.contains(ThreadId{i})) continue;
-      for (const Successor& next : successors(facts, ThreadId{i})) {
-        if (reached.contains(next.thread)) grew = reached.insert(ThreadId{i}).second;
-      }
+  std::vector<ThreadId> open(set);
+  while (!open.empty()) {
+    const ThreadId at = open.back();
+    open.pop_back();
+    for (const ThreadId waiter : waiters[at.index]) {
+      if (reached.insert(waiter).second) open.push_back(waiter);
     }
   }
   for (const ThreadId thread : set) reached.erase(thread);
   return {reached.begin(), reached.end()};
 }
 
-void settle_waits(Facts& facts) {
-  for (ResourceFact& resource : facts.resources) {
-    std::ranges::sort(resource.waiters);
-    resource.waiters.erase(std::unique(resource.waiters.begin(), resource.waiters.end()),
-                           resource.waiters.end());
-    std::ranges::sort(resource.owners, {}, &Owner::by);
-    if (!resource.owners.empty()) {
-      resource.owner_unknown_code.clear();
-      resource.owner_unknown_text.clear();
+std::vector<Root> find_roots(const Facts& facts) {
+  std::map<ThreadId, Root> roots;
+  for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
+    for (const Way& way : ways_on(facts, ThreadId{i})) {
+      if (!ways_on(facts, way.thread).empty()) continue;
+      Root& root = roots[way.thread];
+      root.thread = way.thread;
+      root.holds = root.holds || (way.step.resource.known() && !way.step.fed);
+      root.confidence = std::max(root.confidence, way.confidence);
     }
   }
+  std::vector<Root> found;
+  for (auto& [thread, root] : roots) {
+    root.behind = find_behind(facts, {thread});
+    found.push_back(std::move(root));
+  }
+  std::ranges::stable_sort(
+      found, [](const Root& a, const Root& b) { return a.behind.size() > b.behind.size(); });
+  return found;
+}
+
+void settle_waits(Facts& facts) {
+  sort_resources(facts);
   for (ThreadFact& thread : facts.threads) {
     std::ranges::sort(thread.holds, {}, &Hold::resource);
+  }
+  // Somebody waits for it: then it is not idle.
+  for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
+    if (!facts.threads[i].wait) continue;
+    for (const Way& way : ways_on(facts, ThreadId{i})) {
+      ThreadFact& target = facts.threads[way.thread.index];
+      const bool holds = way.step.resource.known() && !way.step.fed;
+      if (holds && idles(target)) target.state = ThreadState::blocked;
+    }
   }
 }
 

@@ -81,10 +81,13 @@ TEST_CASE("a lock without a known owner ends the chain", "[graph]") {
   CHECK(find_rings(incident.facts()).empty());
 }
 
-TEST_CASE("an owner that is no thread of the core ends the chain", "[graph]") {
+TEST_CASE("an owner in a process that has no core ends the chain", "[graph]") {
   Incident incident;
   incident.ring(2);
-  incident.facts().resources[1].owners[0].by = ProcessId{0};
+  ProcessFact absent;
+  absent.captured = false;
+  incident.facts().processes.push_back(absent);
+  incident.facts().resources[1].owners[0].by = ProcessId{1};
   CHECK(find_rings(incident.facts()).empty());
 }
 

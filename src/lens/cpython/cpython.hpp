@@ -30,6 +30,11 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
                      const NativeWaits& native, const std::vector<StackMap>& stacks,
                      Ledger& ledger);
 
+// The core's threads that feed the multiprocessing.Queue at this address (Queue._thread); none when
+// there is no such object in this process.
+std::vector<std::size_t> feeders_of_queue(const PythonFacts& facts, const Pthreads& pthreads,
+                                          Addr queue);
+
 // A name for where a callback begins: "<lambda> (callback, not yet entered)".
 inline constexpr std::string_view pending_suffix = " (callback, not yet entered)";
 

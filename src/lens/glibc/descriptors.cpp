@@ -70,6 +70,10 @@ std::optional<std::uint64_t> inode_of_target(std::string_view target, std::strin
   return inode;
 }
 
+std::string key_of_file_lock(const OpenFile& file) {
+  return "lock:" + std::to_string(file.device) + ":" + std::to_string(file.inode);
+}
+
 ResourceId resource_of_descriptor(const View& view, Ledger& ledger, std::int64_t fd,
                                   WaitKind hint) {
   const OpenFile* file = view.side_car != nullptr ? view.side_car->find_file(fd) : nullptr;
@@ -79,7 +83,7 @@ ResourceId resource_of_descriptor(const View& view, Ledger& ledger, std::int64_t
   if (hint == WaitKind::file_lock) {
     shown.kind = hint;
     if (file != nullptr && file->inode != 0)
-      shown.key = "lock:" + std::to_string(file->device) + ":" + std::to_string(file->inode);
+      shown.key = key_of_file_lock(*file);
     else
       shown.key = "lock:" + shown.key;
     shown.label = "the file lock of " + shown.label;

@@ -34,6 +34,16 @@ void wait_for_thread(const LensContext& context, const Object& object, Wait& wai
   evidence.claim = "it sleeps on the thread number of " + context.lwp(*object.joined);
 }
 
+// A futex without FUTEX_PRIVATE_FLAG: other processes may wake its waiters.
+void note_shared(const FutexWait& futex, ResourceFact& resource) {
+  const bool pthread = resource.implementation.starts_with("pthread_") ||
+                       resource.implementation.starts_with("sem_");
+  const bool noted =
+      std::ranges::find(resource.words, "shared", &MemoryWord::name) != resource.words.end();
+  if (futex.shared && pthread && !noted && resource.kind != WaitKind::mutex)
+    resource.words.push_back({"shared", Addr{}, 1, "between processes"});
+}
+
 void wait_for_object(const LensContext& context, const Object& object, const FutexWait& futex,
                      Wait& wait, Evidence& evidence) {
   Ledger& ledger = context.ledger;
@@ -41,6 +51,7 @@ void wait_for_object(const LensContext& context, const Object& object, const Fut
   const ResourceId id =
       ledger.resource_at(process, object.address, object.kind, object.implementation);
   describe_object(context, object, id);
+  note_shared(futex, ledger.resource(id));
   wait.on.push_back(id);
   wait.at = id;
   if (object.mutex) {

@@ -1,0 +1,225 @@
+// blocked-holder: no ring; everyone waits, directly or not, for one holder that is itself blocked
+// outside the process. And lock-convoy: the holder runs.
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "diagnose/diagnose.hpp"
+#include "diagnose/ring_kinds.hpp"
+
+namespace coldcase {
+namespace {
+
+constexpr std::uint64_t long_ms = 1000;  // a shorter sleep is work in progress
+constexpr std::size_t convoy = 3;        // waiters that make one
+constexpr std::size_t most_told = 4;
+
+// Blocked outside the process; for a signal from inside; or it may go on by itself, or nobody
+// knows.
+enum class Holder : std::uint8_t { outside, inside, open };
+
+// What the thread at the end of the chain does.
+Holder judge(const ThreadFact& thread) {
+  if (thread.state == ThreadState::running || !thread.wait) return Holder::open;
+  const Wait& wait = *thread.wait;
+  if (wait.ends == Ends::timeout && wait.timeout_ms && *wait.timeout_ms < long_ms)
+    return Holder::open;
+  switch (wait.kind) {
+    case WaitKind::io:
+    case WaitKind::pipe:
+    case WaitKind::socket:
+    case WaitKind::sleep:
+    case WaitKind::process_exit:
+    case WaitKind::file_lock:
+    case WaitKind::event_loop:
+    case WaitKind::zmq_context:
+    case WaitKind::gpu_work:
+    case WaitKind::collective:
+      return Holder::outside;
+    case WaitKind::condition:
+    case WaitKind::semaphore:
+    case WaitKind::queue:
+    case WaitKind::future:
+    case WaitKind::barrier:
+    case WaitKind::python_condition:
+      return wait.ends == Ends::timeout ? Holder::open : Holder::inside;
+    default:
+      return Holder::open;
+  }
+}
+
+// The GIL goes from hand to hand: waiting for it behind a thread that runs is everyday life.
+bool waits_for_gil(const Scene& scene, const Root& root) {
+  return std::ranges::all_of(root.behind, [&](ThreadId id) {
+    return scene.thread(id).wait && scene.thread(id).wait->kind == WaitKind::gil;
+  });
+}
+
+std::string what_it_does(const Scene& scene, ThreadId id) {
+  const Wait& wait = *scene.thread(id).wait;
+  std::string text = wait_phrase(scene, id);
+  if (!wait.syscall_name.empty() && text.find(wait.syscall_name) == std::string::npos &&
+      wait.syscall_name != "futex")
+    text += " (" + wait.syscall_name + ")";
+  if (wait.ends == Ends::never) text += ", without a timeout";
+  return text;
+}
+
+void tell_waiters(const Scene& scene, const Root& root, Finding& finding) {
+  for (const ThreadId waiter : root.behind) {
+    if (finding.threads.size() > most_told) break;
+    const std::vector<Way> ways = ways_on(scene.facts, waiter);
+    const auto to_root = std::ranges::find(ways, root.thread, &Way::thread);
+    if (to_root == ways.end()) continue;
+    take_step(scene, to_root->step, root.thread, finding);
+    if (finding.story.empty()) {
+      if (const auto claim = tell_claim(scene, to_root->step, root.thread))
+        finding.story.push_back(*claim);
+    }
+    finding.story.push_back(tell_wait(scene, waiter));
+  }
+}
+
+Finding make_finding(const Scene& scene, const Root& root) {
+  const ThreadFact& holder = scene.thread(root.thread);
+  Finding finding;
+  finding.pattern = "blocked-holder";
+  finding.kind = FindingKind::hang;
+  finding.confidence = std::min(root.confidence, holder.wait->confidence);
+  if (holder.wait->ends == Ends::timeout || judge(holder) == Holder::inside)
+    finding.confidence = std::min(finding.confidence, Confidence::likely);
+  finding.threads.push_back(root.thread);
+  tell_waiters(scene, root, finding);
+  finding.story.insert(finding.story.begin() + (finding.story.empty() ? 0 : 1),
+                       {scene.name_of(root.thread) + " itself " + what_it_does(scene, root.thread) +
+                            where_of(scene, root.thread) + ".",
+                        holder.wait->evidence});
+  if (root.behind.size() > most_told)
+    finding.story.push_back(
+        {counted(root.behind.size(), "thread") + " in all are held up behind it.", {}});
+  finding.headline = as_headline(
+      counted(root.behind.size(), "thread") + (root.behind.size() == 1 ? " is" : " are") +
+      " held up by " + site_name(scene, root.thread) + ", which holds a lock and " +
+      (holder.wait->kind == WaitKind::sleep ? "sleeps" : "waits for something else"));
+  finding.summary = {finding.story.front().text, finding.story[1].text,
+                     counted(root.behind.size(), "thread") +
+                         (root.behind.size() == 1 ? " waits" : " wait") +
+                         " for it, directly or through others. There is no ring: all go on as soon "
+                         "as it does."};
+  finding.location = Scene::location_of(scene.site_of(root.thread));
+  finding.advice = {{"Do not wait for the outside (I/O, a child, a sleep) while holding a lock: "
+                     "copy what is needed, release the lock, then wait.",
+                     finding.location, ""},
+                    {"Give the wait a timeout, and look at its other end: why does nothing come?",
+                     finding.location, ""}};
+  return finding;
+}
+
+Finding make_convoy(const Scene& scene, const Root& root) {
+  Finding finding;
+  finding.pattern = "lock-convoy";
+  finding.kind = FindingKind::info;
+  finding.confidence = root.confidence;
+  finding.threads.push_back(root.thread);
+  tell_waiters(scene, root, finding);
+  finding.story.push_back({scene.name_of(root.thread) + " runs" + where_of(scene, root.thread) +
+                               ": it may release it at any moment.",
+                           {}});
+  finding.headline = as_headline(counted(root.behind.size(), "thread") + " wait for what " +
+                                 site_name(scene, root.thread) + " holds; it is running");
+  finding.summary = {
+      "No deadlock: the holder runs. If this picture is common, the lock is held "
+      "too long or too often."};
+  finding.location = Scene::location_of(scene.site_of(root.thread));
+  finding.advice = {
+      {"Take a second core some seconds later: the same holder at the same place "
+       "means it does not make progress.",
+       finding.location, ""}};
+  return finding;
+}
+
+// Calls that wait for one answer, not for whatever comes next.
+bool waits_for_answer(const ThreadFact& thread) {
+  if (!thread.wait || thread.wait->ends == Ends::timeout || thread.wait->on.size() != 1)
+    return false;
+  static constexpr std::array<std::string_view, 6> calls{"recvfrom", "recvmsg", "recvmmsg",
+                                                         "connect",  "sendto",  "sendmsg"};
+  return std::ranges::find(calls, thread.wait->syscall_name) != calls.end();
+}
+
+bool idles_or_waits(const ThreadFact& thread) {
+  if (thread.state == ThreadState::running || thread.state == ThreadState::spinning) return false;
+  static constexpr std::array<std::string_view, 11> sources{
+      "accept", "accept4",    "poll",        "ppoll",           "select",       "pselect6",
+      "pause",  "epoll_wait", "epoll_pwait", "rt_sigtimedwait", "rt_sigsuspend"};
+  return !thread.wait || (thread.wait->ends != Ends::timeout &&
+                          std::ranges::find(sources, thread.wait->syscall_name) == sources.end());
+}
+
+// A process whose only unfinished work waits outside, in the user's own code, with no timeout.
+std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
+  ThreadId waiter;
+  for (std::uint32_t i = 0; i < scene.facts.threads.size(); ++i) {
+    const ThreadFact& thread = scene.facts.threads[i];
+    if (thread.process != process) continue;
+    if (!idles_or_waits(thread)) return std::nullopt;
+    if (waits_for_answer(thread) && !waiter.known()) waiter = {i};
+  }
+  if (!waiter.known()) return std::nullopt;
+  const Frame* site = scene.site_of(waiter);
+  const ThreadFact& thread = scene.thread(waiter);
+  const ResourceId other_end = thread.wait->on.front().as<RefKind::resource>();
+  const bool inside = other_end.known() && !scene.resource(other_end).feeders.empty();
+  if (site == nullptr || !site->in_app.value_or(false) || inside) return std::nullopt;
+  Finding finding;
+  finding.pattern = "blocked-holder";
+  finding.kind = FindingKind::hang;
+  finding.confidence = Confidence::likely;
+  finding.threads = {waiter};
+  finding.path = {{waiter, Relation::waits_for, thread.wait->on.front(), thread.wait->confidence,
+                   thread.wait->evidence}};
+  if (other_end.known()) finding.resources.push_back(other_end);
+  finding.story = {
+      {scene.name_of(waiter) + " " + what_it_does(scene, waiter) + where_of(scene, waiter) + ".",
+       thread.wait->evidence},
+      {"Nothing else in the process has work to do: it goes on when the other end answers, and "
+       "waits for ever when that never happens.",
+       {}}};
+  finding.headline = as_headline(site->function + " waits in " + thread.wait->syscall_name +
+                                 " for an answer from outside, without a timeout");
+  finding.summary = {finding.story[0].text, finding.story[1].text};
+  finding.location = Scene::location_of(site);
+  finding.advice = {
+      {"Give it a timeout (settimeout, SO_RCVTIMEO, poll) and say what happens when it runs out.",
+       finding.location, ""},
+      {"Look at the other end: is it alive, and did it answer?", std::nullopt, ""}};
+  return finding;
+}
+
+}  // namespace
+
+std::vector<Finding> detect_blocked_holder(const Scene& scene) {
+  std::vector<Finding> findings;
+  for (const Root& root : find_roots(scene.facts)) {
+    const ThreadFact& holder = scene.thread(root.thread);
+    if (scene.stuck[root.thread.index] || !root.holds || judge(holder) == Holder::open) continue;
+    findings.push_back(make_finding(scene, root));
+  }
+  if (!findings.empty()) return findings;
+  for (std::uint32_t p = 0; p < scene.facts.processes.size(); ++p) {
+    if (auto finding = lone_waiter(scene, {p})) findings.push_back(std::move(*finding));
+  }
+  return findings;
+}
+
+std::vector<Finding> detect_lock_convoy(const Scene& scene) {
+  std::vector<Finding> findings;
+  for (const Root& root : find_roots(scene.facts)) {
+    const ThreadFact& holder = scene.thread(root.thread);
+    const bool runs = holder.state == ThreadState::running;
+    if (runs && root.holds && root.behind.size() >= convoy && !waits_for_gil(scene, root))
+      findings.push_back(make_convoy(scene, root));
+  }
+  return findings;
+}
+
+}  // namespace coldcase

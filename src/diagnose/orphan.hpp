@@ -1,0 +1,22 @@
+// What the patterns of locks without a living holder share. Internal to this stage.
+#pragma once
+
+#include "diagnose/scene.hpp"
+
+namespace coldcase {
+
+struct Orphan {
+  ResourceId lock;
+  std::vector<ThreadId> waiters;  // that wait for it without end
+  std::vector<ThreadId> behind;   // that wait for those
+};
+
+// Orphaned resources with waiters, those whose owner_unknown code is one of these.
+std::vector<Orphan> find_orphans(const Scene& scene, std::initializer_list<std::string_view> codes);
+
+// The members every orphan finding has: waits of all involved, who is behind. The caller adds
+// headline, what became of the holder, and advice.
+Finding orphan_finding(const Scene& scene, const Orphan& orphan, std::string_view pattern,
+                       Confidence confidence);
+
+}  // namespace coldcase

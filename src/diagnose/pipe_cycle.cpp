@@ -1,0 +1,101 @@
+// pipe-cycle: each side blocks on a pipe, socket or queue that the other should read or write.
+#include <algorithm>
+
+#include "diagnose/diagnose.hpp"
+#include "diagnose/ring_kinds.hpp"
+
+namespace coldcase {
+namespace {
+
+Finding finish(Finding finding, const Scene& scene, ThreadId first, ThreadId second) {
+  finding.headline = as_headline(site_name(scene, first) + " and " + site_name(scene, second) +
+                                 " wait for each other through pipes: neither will act first");
+  finding.advice = {
+      {"Decide who speaks first: one side has to write (or read) before it waits for the other.",
+       finding.location, ""},
+      {"If a side writes much before it reads, the pipe fills up (64 KiB): read while writing, for "
+       "example with communicate() or poll().",
+       std::nullopt, ""},
+      {"Close the ends a process does not use: a pipe whose writing end is open somewhere never "
+       "ends.",
+       std::nullopt, ""}};
+  return finding;
+}
+
+bool waits_on_stream(const ThreadFact& thread) {
+  if (!thread.wait || thread.wait->ends == Ends::timeout) return false;
+  const std::string& call = thread.wait->syscall_name;
+  static constexpr std::array<std::string_view, 6> calls{"read",  "recvfrom", "recvmsg",
+                                                         "write", "sendto",   "sendmsg"};
+  return std::ranges::find(calls, call) != calls.end();
+}
+
+// Waits whose end can come from inside the captured processes alone: on another of their threads,
+// on a lock, or on a stream.
+bool waits_inside(const Scene& scene, const ThreadFact& thread) {
+  if (waits_on_stream(thread)) return true;
+  if (!thread.wait || thread.wait->ends == Ends::timeout) return false;
+  return std::ranges::all_of(thread.wait->on, [&](Ref on) {
+    const ProcessId process = on.as<RefKind::process>();
+    return !process.known() || scene.facts.processes[process.index].captured;
+  });
+}
+
+// Without side-cars nobody says whose pipe it is. But when every thread of every process here waits
+// without a timeout, and the main threads of related ones do so on descriptors, then whoever should
+// write is among them - unless it is somebody outside.
+std::vector<Finding> by_exclusion(const Scene& scene) {
+  const Facts& facts = scene.facts;
+  std::vector<ThreadId> mains;
+  for (std::uint32_t p = 0; p < facts.processes.size(); ++p) {
+    if (!facts.processes[p].captured) return {};
+    const ThreadId main = main_thread(facts, {p});
+    if (main.known() && waits_on_stream(scene.thread(main))) mains.push_back(main);
+  }
+  const bool all = std::ranges::all_of(
+      facts.threads, [&](const ThreadFact& thread) { return waits_inside(scene, thread); });
+  const bool known = std::ranges::any_of(facts.resources, [](const ResourceFact& resource) {
+    return !resource.feeders.empty() && resource.kind != WaitKind::queue;
+  });
+  const bool related = std::ranges::any_of(
+      facts.processes, [](const ProcessFact& process) { return process.parent.known(); });
+  if (mains.size() < 2 || !all || known || !related) return {};
+  Finding finding;
+  finding.pattern = "pipe-cycle";
+  finding.kind = FindingKind::deadlock;
+  finding.confidence = Confidence::likely;
+  finding.threads = mains;
+  for (const ThreadId main : mains) {
+    const Wait& wait = *scene.thread(main).wait;
+    finding.story.push_back(tell_wait(scene, main));
+    finding.summary.push_back(finding.story.back().text);
+    if (finding.summary.size() == 4) break;
+    if (!wait.on.empty())
+      finding.path.push_back(
+          {main, Relation::waits_for, wait.on.front(), wait.confidence, wait.evidence});
+  }
+  finding.story.push_back(
+      {"Every thread of these related processes waits, and none with a timeout: whoever should act "
+       "at the other end is among them, or outside. The cores do not say which descriptor leads "
+       "where; coldcase capture takes that beside them.",
+       {}});
+  finding.location = Scene::location_of(scene.site_of(mains.front()));
+  std::vector<Finding> findings;
+  findings.push_back(finish(std::move(finding), scene, mains.front(), mains.back()));
+  return findings;
+}
+
+}  // namespace
+
+std::vector<Finding> detect_pipe_cycle(const Scene& scene) {
+  std::vector<Finding> findings;
+  for (const Ring& ring : scene.rings) {
+    if (!is_fed(ring)) continue;
+    findings.push_back(finish(ring_finding(scene, ring, "pipe-cycle"), scene,
+                              ring.steps.front().thread, ring.steps.back().thread));
+  }
+  if (findings.empty() && scene.rings.empty()) return by_exclusion(scene);
+  return findings;
+}
+
+}  // namespace coldcase

@@ -1,0 +1,50 @@
+#include "diagnose/ring_kinds.hpp"
+
+#include <algorithm>
+
+namespace coldcase {
+
+bool has_kind(const Scene& scene, const Ring& ring, WaitKind kind) {
+  return std::ranges::any_of(ring.steps, [&](const RingStep& step) {
+    return step.resource.known() && scene.resource(step.resource).kind == kind;
+  });
+}
+
+bool is_fed(const Ring& ring) {
+  return std::ranges::any_of(ring.steps, &RingStep::fed);
+}
+
+bool has_end(const Ring& ring) {
+  return std::ranges::any_of(ring.steps,
+                             [](const RingStep& step) { return !step.resource.known(); });
+}
+
+std::string site_name(const Scene& scene, ThreadId id) {
+  const Frame* site = scene.site_of(id);
+  if (site != nullptr && !site->function.empty()) return site->function;
+  const std::string& entry = scene.thread(id).entry;
+  return entry.empty() ? "a thread" : entry;
+}
+
+Finding ring_finding(const Scene& scene, const Ring& ring, std::string_view pattern) {
+  Finding finding;
+  finding.pattern = std::string(pattern);
+  finding.kind = FindingKind::deadlock;
+  take_ring(scene, ring, finding);
+  for (std::size_t i = 0; i < ring.steps.size(); ++i) {
+    const RingStep& step = ring.steps[i];
+    const ThreadId next = ring.steps[(i + 1) % ring.steps.size()].thread;
+    finding.story.push_back(tell_wait(scene, step.thread));
+    if (finding.summary.size() < 4) finding.summary.push_back(finding.story.back().text);
+    if (const auto claim = tell_claim(scene, step, next)) finding.story.push_back(*claim);
+  }
+  finding.story.push_back(
+      {"Each waits for what only the next can give, and no timeout ends these waits: none can ever "
+       "go on.",
+       {}});
+  finding.summary.push_back("No timeout ends these waits: none of them can ever go on.");
+  finding.location = Scene::location_of(scene.site_of(ring.steps.front().thread));
+  return finding;
+}
+
+}  // namespace coldcase

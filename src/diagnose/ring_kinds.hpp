@@ -1,0 +1,23 @@
+// What kind of ring this is, for the detectors that share the rings among them. Internal to this
+// stage.
+#pragma once
+
+#include "diagnose/scene.hpp"
+
+namespace coldcase {
+
+// A step whose resource has this kind.
+bool has_kind(const Scene& scene, const Ring& ring, WaitKind kind);
+// A step through what another party would fill, drain or answer.
+bool is_fed(const Ring& ring);
+// A step that waits for a thread's or process's end.
+bool has_end(const Ring& ring);
+
+// The members every ring finding has: path, story of all waits and claims, the closing sentence,
+// the place of its first thread.
+Finding ring_finding(const Scene& scene, const Ring& ring, std::string_view pattern);
+
+// The function a thread is in, for headlines; its entry or "a thread" when it has none.
+std::string site_name(const Scene& scene, ThreadId id);
+
+}  // namespace coldcase

@@ -1,0 +1,202 @@
+#include "lens/family.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "core/elf_format.hpp"
+
+namespace coldcase {
+namespace {
+
+std::int64_t pid_of(const Seen& seen) {
+  return seen.view.core.process ? seen.view.core.process->pid : 0;
+}
+
+std::int64_t parent_of(const Seen& seen) {
+  return seen.view.core.process ? seen.view.core.process->ppid : 0;
+}
+
+// By the number the process itself uses for others: that of its own PID namespace.
+const Seen* find_process(const Family& family, std::int64_t pid) {
+  const auto inner = std::ranges::find_if(
+      family, [&](const auto& seen) { return seen->pthreads.inner_pid() == pid; });
+  if (inner != family.end()) return inner->get();
+  const auto outer =
+      std::ranges::find_if(family, [&](const auto& seen) { return pid_of(*seen) == pid; });
+  return outer == family.end() ? nullptr : outer->get();
+}
+
+// A process known by its number alone.
+ProcessId absent_process(Ledger& ledger, std::int64_t pid, ProcessId parent, Fate fate) {
+  for (std::uint32_t p = 0; p < ledger.facts.processes.size(); ++p) {
+    const ProcessFact& known = ledger.facts.processes[p];
+    if (!known.captured && known.pid == pid) return {p};
+  }
+  ProcessFact fact;
+  fact.captured = false;
+  fact.pid = pid;
+  fact.parent = parent;
+  fact.fate = fate;
+  ledger.facts.processes.push_back(std::move(fact));
+  return {static_cast<std::uint32_t>(ledger.facts.processes.size() - 1)};
+}
+
+Fate fate_in(const SideCar* side_car, std::int64_t pid) {
+  if (side_car == nullptr) return Fate::unknown;
+  const auto has = [&](const auto& pids) { return std::ranges::find(pids, pid) != pids.end(); };
+  if (has(side_car->zombies)) return Fate::exited;
+  return has(side_car->children) ? Fate::alive : Fate::unknown;
+}
+
+// The number a wait4 or waitid names: a pid, or nothing for "any child".
+std::optional<std::int64_t> awaited_pid(const Seen& seen, std::size_t i) {
+  const Registers& r = seen.view.core.threads[i].registers;
+  const auto number = [&](Registers::Index index) { return static_cast<std::int32_t>(r[index]); };
+  if (use_of_call(seen.native.calls[i].number) == CallUse::child)
+    return number(Registers::rdi) > 0 ? std::optional<std::int64_t>(number(Registers::rdi))
+                                      : std::nullopt;
+  constexpr std::int32_t p_pid = 1, p_pidfd = 3;  // waitid's idtype
+  if (number(Registers::rdi) == p_pid) return number(Registers::rsi);
+  if (number(Registers::rdi) == p_pidfd && seen.view.side_car != nullptr) {
+    const OpenFile* file = seen.view.side_car->find_file(number(Registers::rsi));
+    if (file != nullptr) return file->child;
+  }
+  return std::nullopt;
+}
+
+bool any_child(const Seen& seen, std::size_t i) {
+  const Registers& r = seen.view.core.threads[i].registers;
+  const auto first = static_cast<std::int32_t>(r[Registers::rdi]);
+  return use_of_call(seen.native.calls[i].number) == CallUse::child ? first == -1 : first == 0;
+}
+
+std::vector<Ref> awaited_processes(const Family& family, const Seen& seen, std::size_t i,
+                                   Ledger& ledger) {
+  std::vector<Ref> targets;
+  if (const auto pid = awaited_pid(seen, i)) {
+    const Seen* child = find_process(family, *pid);
+    targets.push_back(child != nullptr ? child->view.process
+                                       : absent_process(ledger, *pid, seen.view.process,
+                                                        fate_in(seen.view.side_car, *pid)));
+    return targets;
+  }
+  if (!any_child(seen, i)) return targets;
+  for (const auto& other : family) {
+    if (other.get() != &seen &&
+        ledger.facts.processes[other->view.process.index].parent == seen.view.process)
+      targets.push_back(other->view.process);
+  }
+  if (seen.view.side_car == nullptr) return targets;
+  for (const std::int64_t pid : seen.view.side_car->children) {
+    if (find_process(family, pid) == nullptr)
+      targets.push_back(absent_process(ledger, pid, seen.view.process, Fate::alive));
+  }
+  return targets;
+}
+
+std::vector<std::byte> random_bytes(const View& view) {
+  const auto at = view.core.auxv_value(elf::at_random);
+  if (!at) return {};
+  const Bytes bytes = view.image.view(Addr{*at}, 16);
+  return bytes.size() == 16 ? std::vector<std::byte>(bytes.begin(), bytes.end())
+                            : std::vector<std::byte>{};
+}
+
+}  // namespace
+
+bool forked_kin(const View& a, const View& b) {
+  if (a.core.auxv_value(elf::at_random) != b.core.auxv_value(elf::at_random)) return false;
+  const auto bytes = random_bytes(a);
+  return !bytes.empty() && bytes == random_bytes(b);
+}
+
+void join_children(const Family& family, Ledger& ledger) {
+  for (const auto& seen : family) {
+    ProcessFact& fact = ledger.facts.processes[seen->view.process.index];
+    const Seen* parent = parent_of(*seen) > 0 ? find_process(family, parent_of(*seen)) : nullptr;
+    if (parent != nullptr && parent != seen.get()) fact.parent = parent->view.process;
+  }
+  for (const auto& seen : family) {
+    for (std::size_t i = 0; i < seen->view.core.threads.size(); ++i) {
+      const ThreadId id = seen->view.thread_id(i);
+      const auto& known = ledger.thread(id).wait;
+      if (!known || known->kind != WaitKind::process_exit || !known->on.empty()) continue;
+      Wait wait = *known;
+      wait.on = awaited_processes(family, *seen, i, ledger);
+      ledger.set_wait(id, std::move(wait));
+    }
+  }
+}
+
+void join_queues(const Family& family, Ledger& ledger) {
+  const std::size_t count = ledger.facts.resources.size();
+  for (std::uint32_t r = 0; r < count; ++r) {
+    const ResourceFact& queue = ledger.facts.resources[r];
+    if (queue.implementation != "multiprocessing.Queue" || queue.at.empty()) continue;
+    const Place first = queue.at.front();
+    const Seen& home = *family[first.process.index];
+    for (const auto& seen : family) {
+      const bool same = seen.get() == &home;
+      if (!same && !forked_kin(seen->view, home.view)) continue;
+      for (const std::size_t i : feeders_of_queue(seen->python, seen->pthreads, first.address)) {
+        if (!same) ledger.share({r}, seen->view.process, first.address);
+        Evidence evidence;
+        evidence.claim = "the queue's own _thread in its process is " + std::string("LWP ") +
+                         std::to_string(seen->view.core.threads[i].tid) + ": it writes what is put";
+        evidence.basis = Basis::memory;
+        evidence.thread = seen->view.thread_id(i);
+        evidence.resource = {r};
+        evidence.address = first.address;
+        evidence.source = "multiprocessing.queues.Queue._thread";
+        const EvidenceId known = ledger.add_evidence(std::move(evidence));
+        // Other processes may put as well: it is not the only one for sure.
+        ledger.resource({r}).feeders.push_back(
+            {seen->view.thread_id(i), std::nullopt, Confidence::likely, Basis::memory, {known}});
+      }
+    }
+  }
+}
+
+void join_forks(const Family& family, Ledger& ledger) {
+  for (ResourceFact& resource : ledger.facts.resources) {
+    if (resource.owner_unknown_code != "owner_before_fork" || resource.at.empty()) continue;
+    const Seen& child = *family[resource.at.front().process.index];
+    const auto word = std::ranges::find_if(resource.words, [](const MemoryWord& w) {
+      return w.name == "__owner" || w.name == "__cur_writer";
+    });
+    if (word == resource.words.end()) continue;
+    for (const auto& seen : family) {
+      if (seen.get() == &child || !forked_kin(seen->view, child.view)) continue;
+      const auto owner = seen->pthreads.find_owner(static_cast<std::int32_t>(word->value));
+      if (!owner) continue;
+      const std::string lwp = "LWP " + std::to_string(seen->view.core.threads[*owner].tid);
+      resource.owner_unknown_code = "owner_in_parent";
+      resource.owner_unknown_text =
+          "its owner field holds the number of " + lwp +
+          ", a thread of the parent: the child has a copy of the lock as it was at fork, and no "
+          "such thread";
+      word->means = lwp + " of the parent";
+      Evidence evidence;
+      evidence.claim =
+          "this thread of the parent has the number in the child's copy of the lock, "
+          "and both processes have the same 16 random bytes of their program's start";
+      evidence.basis = Basis::memory;
+      evidence.thread = seen->view.thread_id(*owner);
+      evidence.process = child.view.process;
+      evidence.source = "AT_RANDOM, struct pthread.tid";
+      ledger.add_evidence(std::move(evidence));
+      break;
+    }
+  }
+}
+
+void join_processes(const Family& family, Ledger& ledger) {
+  join_children(family, ledger);
+  join_shared_memory(family, ledger);
+  join_semlocks(family, ledger);
+  join_queues(family, ledger);
+  join_descriptors(family, ledger);
+  join_forks(family, ledger);
+}
+
+}  // namespace coldcase
