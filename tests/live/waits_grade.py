@@ -15,6 +15,8 @@ from typing import Any, Dict, Iterable, List, Optional
 Object = Dict[str, Any]
 GRADES = ("right", "weaker", "unknown", "wrong")
 AWAKE = ("running", "spinning", "crashed", "ended")
+# Words that are true as well, and say less: the loader's locks are mutexes.
+LESS = {"loader_lock": ("mutex",), "file_lock": ("io",), "queue": ("io",)}
 
 
 @dataclass
@@ -26,8 +28,9 @@ class Grade:
     def lower(self, word: str, reason: str, confidence: str = "") -> None:
         if GRADES.index(word) > GRADES.index(self.word):
             self.word = word
-        self.reasons.append(reason)
-        self.proved = self.proved or (word == "wrong" and confidence == "proved")
+        proved = word == "wrong" and confidence == "proved"
+        self.reasons.append(reason + (" (proved)" if proved else ""))
+        self.proved = self.proved or proved
 
 
 class Report:
@@ -90,7 +93,11 @@ def is_object(line: Object, address: int, exact: bool) -> bool:
 def grade_kind(line: Object, wait: Object, resources: List[Object], grade: Grade) -> bool:
     """False when there is nothing more to compare."""
     kind, confidence = wait.get("kind", "unknown"), wait.get("confidence", "")
-    if kind in line["kinds"].split():
+    words = line["kinds"].split()
+    if kind in words:
+        return True
+    if kind in LESS.get(words[0], ()):
+        grade.lower("weaker", "only " + kind)
         return True
     if kind == "futex":
         inside = "object" in line and any(is_object(line, address, False)

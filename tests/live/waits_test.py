@@ -6,9 +6,10 @@
     waits_test.py --program ... --work ... --glibc build/glibc/sid      (see tools/fetch-glibc)
 
 Programs of programs/waits/ state the truth about each of their threads; their cores come from the
-kernel, from gcore, from the kernel after a stop and continue (system calls restarted then), and from
-gcore outside their PID namespace. One row per thread, one column per core: right, weaker, unknown or
-wrong (waits_grade.py tells what these mean), with the reason where it is not right.
+kernel, from gcore, from the kernel after a stop and continue (system calls restarted then), from the
+kernel with the program stripped and no separate debug files (bare), and from gcore outside their PID
+namespace. One row per thread, one column per core: right, weaker, unknown or wrong (waits_grade.py
+tells what these mean), with the reason where it is not right.
 
 Exit status: 0 nothing false is called proved and all of EXPECTED_RIGHT are right; 1 otherwise; 77
 nothing could be tried. What this machine cannot try is a row marked skip.
@@ -37,7 +38,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SOURCES = os.path.join(HERE, "programs", "waits")
 ANALYZE_TIMEOUT = 120.0
 SETTLE_TIMEOUT = 30.0
-PLAIN = ("kernel", "gcore")
+COLUMNS = ("kernel", "gcore", "bare", "stopped", "outer-pid")
+PLAIN = COLUMNS[:3]  # every program's; EXPECTED_RIGHT is about these
+DEBUG_FILES = "/usr/lib/debug"
 FLAGS = ["-O1", "-g", "-Wall", "-Wextra", "-Wno-return-type", "-Wl,--build-id"]
 
 # arch/x86/entry/syscalls/syscall_64.tbl: an oracle besides the program's own word.
@@ -75,8 +78,42 @@ PROGRAMS = [
     Program("musl", exact=False),
 ]
 
-# Must be right in the kernel's core and in gcore's: --print-right writes the list.
+# Must be right in the columns of PLAIN: --print-right writes the list.
 EXPECTED_RIGHT: Sequence[str] = (
+    "Rust mpsc recv",
+    "Rust park",
+    "Rust thread::sleep",
+    "TBB idle worker",
+    "barrier",
+    "clock_nanosleep abstime",
+    "cond woken, mutex held",
+    "futex private",
+    "futex shared",
+    "futex timed",
+    "mutex adaptive",
+    "mutex errorcheck",
+    "mutex normal",
+    "mutex own",
+    "mutex recursive",
+    "mutex shared",
+    "nanosleep",
+    "poll",
+    "poll timed",
+    "rwlock queued writer",
+    "rwlock reader timed",
+    "rwlock reader, writer holds",
+    "rwlock reader, writer queued",
+    "rwlock second writer",
+    "rwlock writer timed",
+    "rwlock writer, reader holds",
+    "rwlock writer, writer holds",
+    "static guard waiter",
+    "std::atomic<int>::wait",
+    "std::condition_variable_any",
+    "std::mutex",
+    "std::recursive_mutex",
+    "std::shared_mutex reader",
+    "std::shared_mutex writer",
 )
 
 
@@ -130,8 +167,12 @@ def build(program: Program, folder: str, glibc: str) -> str:
         part = output + ".o"
         compile_program([need("gcc"), *FLAGS, "-c", "-o", part,
                          os.path.join(SOURCES, program.name + "_waits.c")], "")
-        compile_program(["gcc", "--sysroot=" + glibc, "-Wl,--build-id", "-o", output, part,
-                         "-lpthread", "-ldl", "-lrt"], "")
+        # -B and -L as well: gcc looks beside itself before it looks below a sysroot.
+        folders = [path + "/" for top in ("usr/lib", "lib")
+                   for path in sorted(glob.glob(os.path.join(glibc, top, "*-linux-gnu")))]
+        compile_program(["gcc", "--sysroot=" + glibc, "-Wl,--build-id",
+                         *("-B" + path for path in folders), *("-L" + path for path in folders),
+                         "-o", output, part, "-lpthread", "-ldl", "-lrt"], "")
     else:
         optional = {"tbb": "tbb/[a-z_]+.h: No such file", "absl": "absl/.*: No such file",
                     "rust": "no default (toolchain|is configured)"}
@@ -236,6 +277,15 @@ def unshare() -> List[str]:
     return command
 
 
+def stripped(binary: str) -> str:
+    """A copy without symbols, under the same name."""
+    folder = os.path.join(os.path.dirname(binary), "bare")
+    os.makedirs(folder, exist_ok=True)
+    output = os.path.join(folder, os.path.basename(binary))
+    makecore.run([need("strip"), "--strip-all", "-o", output, binary])
+    return output
+
+
 def dump(process: "subprocess.Popen[bytes]", column: str, folder: str) -> Dumped:
     truth = makecore.read_truth(process)
     pid, outer = process.pid, {}
@@ -258,9 +308,9 @@ def dump(process: "subprocess.Popen[bytes]", column: str, folder: str) -> Dumped
 
 
 def make_core(program: Program, binary: str, column: str, folder: str, glibc: str) -> Dumped:
-    if column in ("kernel", "stopped"):
+    if column in ("kernel", "stopped", "bare"):
         makecore.check_kernel_dumps()
-    command = [binary]
+    command = [stripped(binary) if column == "bare" else binary]
     if program.library:
         command.append(os.path.join(os.path.dirname(binary), "libwaits.so"))
     if glibc:
@@ -298,9 +348,26 @@ class Bench:
             if text not in self.skipped:
                 self.skipped.append(text)
 
+    def rows(self) -> List[Tuple[Tuple[str, str], Dict[str, Grade]]]:
+        """In the order of PROGRAMS, then by name: threads start in any order."""
+        order = [program.name for program in PROGRAMS]
+        return sorted(self.grades.items(), key=lambda row: (order.index(row[0][0]), row[0][1]))
 
-def analyze(program: str, core: str) -> Dict[str, Any]:
-    done = subprocess.run([program, "analyze", core, "--format", "json"], text=True,
+
+def without_debug_files() -> List[str]:
+    """What to start a command with so that it finds an empty folder of separate debug files."""
+    if not os.path.isdir(DEBUG_FILES):
+        return []
+    mount = [need("unshare"), "--mount", "sh", "-c",
+             'mount -t tmpfs none %s && exec "$@"' % DEBUG_FILES, "sh"]
+    if subprocess.run([*mount, "true"], stderr=subprocess.DEVNULL).returncode != 0:
+        raise CannotMake("debug files cannot be hidden: mounting is not permitted")
+    return mount
+
+
+def analyze(program: str, core: str, bare: bool) -> Dict[str, Any]:
+    command = [program, "analyze", core, "--format", "json"]
+    done = subprocess.run([*without_debug_files(), *command] if bare else command, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, timeout=ANALYZE_TIMEOUT)
     try:
@@ -328,8 +395,8 @@ def run_program(program: Program, columns: Sequence[str], options: argparse.Name
         folder = os.path.join(work, "%s-%s" % (program.name, column))
         try:
             dumped = make_core(program, binary, column, folder, options.glibc)
-            bench.add(program.name, column, dumped, analyze(options.program, dumped.core),
-                      program.exact)
+            report = analyze(options.program, dumped.core, column == "bare")
+            bench.add(program.name, column, dumped, report, program.exact)
         except CannotMake as reason:
             bench.skipped.append("%s, %s: %s" % (program.name, column, reason))
         except (WentWrong, OSError, ValueError, KeyError, subprocess.TimeoutExpired) as problem:
@@ -350,18 +417,17 @@ def reasons_of(cells: Dict[str, Grade]) -> str:
         for reason in grade.reasons:
             # Numbers differ from run to run.
             text = re.sub(r"0x[0-9a-f]+", "0x…", re.sub(r"\b\d{3,}\b", "…", reason))
-            proved = " (proved)" if grade.proved and grade.word == "wrong" else ""
-            by_reason.setdefault(text + proved, []).append(column)
+            by_reason.setdefault(text, []).append(column)
     return "; ".join(reason if len(set(columns)) == len(cells) else
                      "%s [%s]" % (reason, ", ".join(dict.fromkeys(columns)))
                      for reason, columns in by_reason.items())
 
 
 def print_table(bench: Bench) -> None:
-    columns = [column for column in ("kernel", "gcore", "stopped", "outer-pid")
+    columns = [column for column in COLUMNS
                if any(column in cells for cells in bench.grades.values())]
     print("%-8s %-34s %s why" % ("program", "wait", "".join("%-10s" % one for one in columns)))
-    for (program, name), cells in bench.grades.items():
+    for (program, name), cells in bench.rows():
         words = "".join("%-10s" % (cells[one].word if one in cells else "") for one in columns)
         print(("%-8s %-34s %s %s" % (program, name, words, reasons_of(cells))).rstrip())
     print()
@@ -382,7 +448,7 @@ def right_everywhere(bench: Bench) -> List[str]:
 
 def failures(bench: Bench, expected: Sequence[str]) -> List[str]:
     found = list(bench.problems)
-    for (program, name), cells in bench.grades.items():
+    for (program, name), cells in bench.rows():
         for column, grade in cells.items():
             if grade.proved:
                 found.append("%s, %s, %s: false, and called proved: %s" %
@@ -399,7 +465,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--program", required=True, help="the coldcase executable")
     parser.add_argument("--work", required=True, help="folder for builds and cores")
     parser.add_argument("--only", choices=[program.name for program in PROGRAMS])
-    parser.add_argument("--dump", choices=("kernel", "gcore", "stopped", "outer-pid"))
+    parser.add_argument("--dump", choices=COLUMNS)
     parser.add_argument("--glibc", default="", help="folder of another C library")
     parser.add_argument("--keep", action="store_true", help="do not delete the cores")
     parser.add_argument("--print-right", action="store_true", help="the names for EXPECTED_RIGHT")
@@ -419,7 +485,7 @@ def main() -> int:
             continue
         columns = [one for one in program.columns if options.dump in (None, one)]
         if options.glibc:
-            columns = [one for one in columns if one != "outer-pid"]
+            columns = [one for one in columns if one not in ("bare", "outer-pid")]
         run_program(program, columns, options, bench)
     print_table(bench)
     if options.print_right:

@@ -14,15 +14,15 @@ static Line* elsewhere(Line* line) {
 }
 
 static void* lock(void*) {
-  goes(elsewhere(held_unseen(with_mode(says("absl::Mutex", "mutex", &mutex, sizeof mutex),
-                                       "exclusive"), holder)));
+  goes(elsewhere(held_unseen(
+      with_mode(says("absl::Mutex", "mutex", &mutex, sizeof mutex), "exclusive"), holder)));
   mutex.Lock();
   return nullptr;
 }
 
 static void* lock_behind_reader(void*) {
-  goes(elsewhere(held_unseen(says("absl::Mutex writer, reader holds", "mutex rwlock", &shared,
-                                  sizeof shared), holder)));
+  goes(elsewhere(held_unseen(
+      says("absl::Mutex writer, reader holds", "mutex rwlock", &shared, sizeof shared), holder)));
   shared.Lock();
   return nullptr;
 }

@@ -396,12 +396,16 @@ static int start_kernel_objects(void) {
   posix_queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
   if (posix_queue < 0) wait_skip("mq_receive", "mq_open failed");
   if (posix_queue >= 0) mq_unlink(name), starts(wait_queue, NULL), ++count;
-  if (syscall(SYS_io_setup, 4, &aio) == 0) starts(wait_aio, NULL), ++count;
-  else wait_skip("io_getevents", "io_setup failed");
+  if (syscall(SYS_io_setup, 4, &aio) == 0)
+    starts(wait_aio, NULL), ++count;
+  else
+    wait_skip("io_getevents", "io_setup failed");
   unsigned parameters[30] = {0};
   event_ring = (int)syscall(425, 4, parameters);
-  if (event_ring >= 0) starts(wait_ring, NULL), ++count;
-  else wait_skip("io_uring_enter", "io_uring_setup failed");
+  if (event_ring >= 0)
+    starts(wait_ring, NULL), ++count;
+  else
+    wait_skip("io_uring_enter", "io_uring_setup failed");
   return count;
 }
 
@@ -426,13 +430,13 @@ static void clean_up_later(void) {
 
 int main(void) {
   void* (*const all[])(void*) = {
-      wait_poll,    wait_poll_timed,   wait_ppoll,    wait_ppoll_timed, wait_select,
-      wait_select_timed, wait_pselect, wait_epoll,    wait_epoll_timed, wait_read,
-      wait_write,   wait_write_part,   wait_socket,   wait_recvmsg,     wait_sendto,
-      wait_accept,  wait_connect,      wait_eventfd,  wait_signalfd,    wait_timerfd,
-      wait_inotify, wait_flock,        wait_record,   wait_open_file,   wait_sleep,
-      wait_sleep_until, wait_pause,    wait_suspend,  wait_signal,      wait_signal_timed,
-      wait_child,   wait_child_id,
+      wait_poll,         wait_poll_timed, wait_ppoll,   wait_ppoll_timed, wait_select,
+      wait_select_timed, wait_pselect,    wait_epoll,   wait_epoll_timed, wait_read,
+      wait_write,        wait_write_part, wait_socket,  wait_recvmsg,     wait_sendto,
+      wait_accept,       wait_connect,    wait_eventfd, wait_signalfd,    wait_timerfd,
+      wait_inotify,      wait_flock,      wait_record,  wait_open_file,   wait_sleep,
+      wait_sleep_until,  wait_pause,      wait_suspend, wait_signal,      wait_signal_timed,
+      wait_child,        wait_child_id,
   };
   const int kinds = (int)(sizeof all / sizeof all[0]);
   set_up();

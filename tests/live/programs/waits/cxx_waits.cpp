@@ -38,7 +38,8 @@ void lock_recursive() {
 }
 
 void lock_timed() {
-  Line* line = held_by(with_mode(object("std::timed_mutex", "mutex", timed_one), "exclusive"), holder);
+  Line* line =
+      held_by(with_mode(object("std::timed_mutex", "mutex", timed_one), "exclusive"), holder);
   goes(timed(line));
   (void)timed_one.try_lock_for(std::chrono::seconds(LONG_TIME));
 }
@@ -116,7 +117,9 @@ extern const std::uint64_t guard_of_slow __asm__("_ZGVZ11slow_staticvE3one");
 
 namespace {
 
-void run_guard() { slow_static(); }
+void run_guard() {
+  slow_static();
+}
 
 void wait_guard() {
   const long runner = after("static guard runner");
@@ -223,16 +226,19 @@ void* call(void* function) {
   return nullptr;
 }
 
-void start(void (*function)()) { starts(call, reinterpret_cast<void*>(function)); }
+void start(void (*function)()) {
+  starts(call, reinterpret_cast<void*>(function));
+}
 
 }  // namespace
 
 int main() {
   void (*const all[])() = {
-      lock_mutex, lock_recursive, lock_timed,   lock_shared,   lock_unique, wait_condition,
-      wait_condition_timed,       wait_any,     run_once,      wait_once,   run_guard,
-      wait_guard, wait_small,     wait_large,   wait_counting, wait_binary, wait_latch,
-      wait_barrier,               wait_future,  wait_async,    wait_thread, wait_jthread,
+      lock_mutex,     lock_recursive,       lock_timed,   lock_shared, lock_unique,
+      wait_condition, wait_condition_timed, wait_any,     run_once,    wait_once,
+      run_guard,      wait_guard,           wait_small,   wait_large,  wait_counting,
+      wait_binary,    wait_latch,           wait_barrier, wait_future, wait_async,
+      wait_thread,    wait_jthread,
   };
   pthread_attr_t attributes;  // for the threads of the library
   pthread_attr_init(&attributes);

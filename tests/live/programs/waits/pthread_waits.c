@@ -6,9 +6,10 @@
 #include <semaphore.h>
 #ifdef __GLIBC__
 #include <linux/futex.h>
+#include <sched.h>
 #endif
 
-static long holder;           // the thread that took every lock below
+static long holder;  // the thread that took every lock below
 static int holder_ready;
 
 // Mutexes
@@ -46,6 +47,17 @@ static struct MutexKind mutex_kinds[] = {
 };
 #define MUTEX_KINDS ((int)(sizeof mutex_kinds / sizeof mutex_kinds[0]))
 
+// A mutex with a ceiling is for real-time threads alone.
+static int prepare_thread(const struct MutexKind* kind) {
+#ifdef __GLIBC__
+  const struct sched_param parameters = {1};
+  if (kind->protocol == PTHREAD_PRIO_PROTECT)
+    return pthread_setschedparam(pthread_self(), SCHED_FIFO, &parameters);
+#endif
+  (void)kind;
+  return 0;
+}
+
 static void take_mutex(struct MutexKind* kind) {
   pthread_mutexattr_t attributes;
   pthread_mutexattr_init(&attributes);
@@ -53,6 +65,11 @@ static void take_mutex(struct MutexKind* kind) {
   if (kind->robust) pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
   if (kind->shared) pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
   int error = kind->protocol ? pthread_mutexattr_setprotocol(&attributes, kind->protocol) : 0;
+#ifdef __GLIBC__
+  if (error == 0 && kind->protocol == PTHREAD_PRIO_PROTECT)
+    error = pthread_mutexattr_setprioceiling(&attributes, 10);
+#endif
+  if (error == 0) error = prepare_thread(kind);
   if (error == 0) error = pthread_mutex_init(kind->lock, &attributes);
   if (error == 0) error = pthread_mutex_lock(kind->lock);
   kind->taken = error == 0;
@@ -61,11 +78,11 @@ static void take_mutex(struct MutexKind* kind) {
 
 static void* lock_mutex(void* argument) {
   const struct MutexKind* kind = argument;
-  goes(held_by(with_mode(says(kind->name, "mutex", kind->lock, sizeof *kind->lock), "exclusive"),
-               holder));
+  prepare_thread(kind);
+  struct Line* line = says(kind->name, "mutex", kind->lock, sizeof *kind->lock);
+  if (kind->timed) timed(line);
+  goes(held_by(with_mode(line, "exclusive"), holder));
   if (kind->timed) {
-    struct Line* line = find_line(kind->name);
-    timed(line);
     const struct timespec end = far_away(CLOCK_REALTIME);
     pthread_mutex_timedlock(kind->lock, &end);
   }
@@ -166,7 +183,8 @@ struct Condition {
   pthread_mutex_t mutex;
   pthread_cond_t condition;
 };
-#define CONDITION {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}
+#define CONDITION \
+  { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER }
 
 static struct Condition plain = CONDITION, limited = CONDITION, flipped = CONDITION;
 static struct Condition destroyed = CONDITION, woken = CONDITION, shared_one;
@@ -231,9 +249,8 @@ static int woken_waits;
 static void* wait_woken(void* unused) {
   (void)unused;
   pthread_mutex_lock(&woken.mutex);
-  struct Line* line =
-      with_mode(says("cond woken, mutex held", "mutex", &woken.mutex, sizeof woken.mutex),
-                "exclusive");
+  struct Line* line = with_mode(
+      says("cond woken, mutex held", "mutex", &woken.mutex, sizeof woken.mutex), "exclusive");
   __atomic_store_n(&woken_waits, (int)own_tid(), __ATOMIC_SEQ_CST);
   held_by(line, holder);
   goes(line);
@@ -414,6 +431,26 @@ static void* hold_all(void* unused) {
   return NULL;
 }
 
+// Kernels leave out the pages of a semaphore that still has a name: it keeps it as long as this
+// process lives, and a child that outlives it takes it away.
+static void unlink_later(void) {
+  int ends[2];
+  char byte;
+  if (getpid() == 1 || pipe(ends) != 0) {  // no child outlives the first process of a namespace
+    sem_unlink(name_of_sem);
+    return;
+  }
+  if (fork() != 0) {
+    close(ends[0]);
+    return;
+  }
+  close(ends[1]);
+  close(1);
+  setsid();
+  if (read(ends[0], &byte, 1) == 0) sem_unlink(name_of_sem);
+  _exit(0);
+}
+
 static int set_up(void) {
   pthread_mutexattr_t mutex;
   pthread_condattr_t condition;
@@ -432,7 +469,7 @@ static int set_up(void) {
     wait_skip("sem wait named", "sem_open failed");
     return 0;
   }
-  sem_unlink(name_of_sem);
+  unlink_later();
   return 1;
 }
 
@@ -448,15 +485,36 @@ static int start_mutexes(void) {
 
 int main(void) {
   void* (*const all[])(void*) = {
-      lock_twice,     read_behind_writer,   write_behind_writer,   timed_read,
-      timed_write,    write_behind_reader,  second_writer,         wait_condition,
-      wait_condition_timed, wait_condition_shared, wait_condition_again, wait_destroyed,
-      wait_sem,       wait_sem_timed,       wait_sem_shared,       first_once,
-      second_once,    join_thread,          wait_woken,
+      lock_twice,
+      read_behind_writer,
+      write_behind_writer,
+      timed_read,
+      timed_write,
+      write_behind_reader,
+      second_writer,
+      wait_condition,
+      wait_condition_timed,
+      wait_condition_shared,
+      wait_condition_again,
+      wait_destroyed,
+      wait_sem,
+      wait_sem_timed,
+      wait_sem_shared,
+      first_once,
+      second_once,
+      join_thread,
+      wait_woken,
 #ifdef __GLIBC__
-      queued_writer,  read_behind_queued,   destroy_condition,     wait_barrier,
-      join_thread_timed, wait_futex,        wait_futex_shared,     wait_futex_timed,
-      wait_futex_pi,  wait_futex_many,
+      queued_writer,
+      read_behind_queued,
+      destroy_condition,
+      wait_barrier,
+      join_thread_timed,
+      wait_futex,
+      wait_futex_shared,
+      wait_futex_timed,
+      wait_futex_pi,
+      wait_futex_many,
 #endif
   };
   const int kinds = (int)(sizeof all / sizeof all[0]);

@@ -33,7 +33,9 @@ static struct Line wait_lines[WAIT_LINES];
 static int wait_line_count, wait_line_done;
 static char wait_skipped[2048];
 
-static inline long own_tid(void) { return syscall(SYS_gettid); }
+static inline long own_tid(void) {
+  return syscall(SYS_gettid);
+}
 
 static inline void nap(void) {
   const struct timespec time = {0, 2000000};
@@ -177,8 +179,7 @@ static inline void put_line(char* text, size_t room, size_t* used, const struct 
     put(text, room, used, ",\"other\":%lu,\"other_size\":%lu",
         (unsigned long)(uintptr_t)line->other, (unsigned long)line->other_size);
   }
-  if (line->mutex)
-    put(text, room, used, ",\"mutex\":%lu", (unsigned long)(uintptr_t)line->mutex);
+  if (line->mutex) put(text, room, used, ",\"mutex\":%lu", (unsigned long)(uintptr_t)line->mutex);
   if (line->target) put(text, room, used, ",\"target\":%ld", line->target);
   if (line->target_pid) put(text, room, used, ",\"target_pid\":%ld", line->target_pid);
   if (line->fd >= 0) put(text, room, used, ",\"fd\":%ld", line->fd);
