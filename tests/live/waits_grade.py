@@ -34,7 +34,7 @@ class Grade:
 
 
 class Report:
-    """The ids of one report, resolved. `inner` maps thread numbers seen from outside a container."""
+    """The ids of one report, resolved. `inner` maps thread numbers seen outside a container."""
 
     def __init__(self, report: Object, inner: Optional[Dict[int, int]] = None) -> None:
         self.resources = {one["id"]: one for one in report.get("resources", [])}
@@ -62,7 +62,7 @@ class Report:
     def near(self, wait: Object) -> List[int]:
         """All addresses that the wait, its resources and its evidence tell."""
         known = self.resources_of(wait)
-        ids = {one["id"] for one in known} | {one.get("part_of") for one in known}
+        ids = {one["id"] for one in known} | {one["part_of"] for one in known if "part_of" in one}
         known += [one for one in self.resources.values() if one.get("part_of") in ids or
                   one["id"] in ids]
         found = [address for one in known for address in addresses(one)]

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""The bench of wait kinds: what coldcase says of some hundred threads that each wait in a known way.
+"""The bench of wait kinds: what coldcase says of some hundred threads that wait in known ways.
 
     waits_test.py --program build/dev/coldcase --work build/dev/live/waits
     waits_test.py --program ... --work ... --only pthread --dump kernel --keep
-    waits_test.py --program ... --work ... --glibc build/glibc/sid      (see tools/fetch-glibc)
+    waits_test.py --program ... --work ... --glibc build/dev/glibc/sid  (see tools/fetch-glibc)
 
-Programs of programs/waits/ state the truth about each of their threads; their cores come from the
-kernel, from gcore, from the kernel after a stop and continue (system calls restarted then), from the
-kernel with the program stripped and no separate debug files (bare), and from gcore outside their PID
-namespace. One row per thread, one column per core: right, weaker, unknown or wrong (waits_grade.py
-tells what these mean), with the reason where it is not right.
+Programs of programs/waits/ state the truth about each of their threads. Their cores come from the
+kernel, from gcore, from the kernel with the program stripped and no separate debug files (bare),
+from the kernel after a stop and continue, when system calls are restarted (stopped), and from gcore
+outside their PID namespace (outer-pid). One row per thread, one column per core: right, weaker,
+unknown or wrong (waits_grade.py tells what these mean), with the reason where it is not right.
 
 Exit status: 0 nothing false is called proved and all of EXPECTED_RIGHT are right; 1 otherwise; 77
 nothing could be tried. What this machine cannot try is a row marked skip.

@@ -85,7 +85,10 @@ fn hold() {
     let _a = HELD.lock().unwrap();
     let _b = WRITTEN.write().unwrap();
     let _c = READ.read().unwrap();
-    says::<i32>("Rust thread::sleep", "sleep", None).timed().call("clock_nanosleep nanosleep").goes();
+    says::<i32>("Rust thread::sleep", "sleep", None)
+        .timed()
+        .call("clock_nanosleep nanosleep")
+        .goes();
     HOLDER.store(own_tid(), Ordering::SeqCst);
     sleep_forever();
 }
