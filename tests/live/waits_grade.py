@@ -62,6 +62,8 @@ class Report:
     def near(self, wait: Object) -> List[int]:
         """All addresses that the wait, its resources and its evidence tell."""
         known = self.resources_of(wait)
+        if wait.get("then") in self.resources:  # what it has to get back before it can go on
+            known.append(self.resources[wait["then"]])
         ids = {one["id"] for one in known} | {one["part_of"] for one in known if "part_of" in one}
         known += [one for one in self.resources.values() if one.get("part_of") in ids or
                   one["id"] in ids]

@@ -85,7 +85,7 @@ class Grading(unittest.TestCase):
 
         def with_mutex(thread: Any, wait: Any, resource: Any) -> None:
             condition(thread, wait, resource)
-            wait["on"].append("r2")
+            wait["then"] = "r2"
 
         self.check(graded(condition, line), "weaker")
         self.check(graded(with_mutex, line), "right")

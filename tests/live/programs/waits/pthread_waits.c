@@ -12,6 +12,15 @@
 static long holder;  // the thread that took every lock below
 static int holder_ready;
 
+// musl writes an owner into mutexes that are recursive, errorcheck, robust or PI, and nowhere else.
+static struct Line* held_if_glibc(struct Line* line, long tid) {
+#ifdef __GLIBC__
+  return held_by(line, tid);
+#else
+  return held_unseen(line, tid);
+#endif
+}
+
 // Mutexes
 
 struct MutexKind {
@@ -81,7 +90,12 @@ static void* lock_mutex(void* argument) {
   prepare_thread(kind);
   struct Line* line = says(kind->name, "mutex", kind->lock, sizeof *kind->lock);
   if (kind->timed) timed(line);
-  goes(held_by(with_mode(line, "exclusive"), holder));
+  with_mode(line, "exclusive");
+  if (kind->type != PTHREAD_MUTEX_NORMAL || kind->robust || kind->protocol)
+    held_by(line, holder);
+  else
+    held_if_glibc(line, holder);
+  goes(line);
   if (kind->timed) {
     const struct timespec end = far_away(CLOCK_REALTIME);
     pthread_mutex_timedlock(kind->lock, &end);
@@ -95,8 +109,8 @@ static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
 static void* lock_twice(void* unused) {
   (void)unused;
   pthread_mutex_lock(&own_lock);
-  goes(held_by(with_mode(says("mutex own", "mutex", &own_lock, sizeof own_lock), "exclusive"),
-               own_tid()));
+  goes(held_if_glibc(with_mode(says("mutex own", "mutex", &own_lock, sizeof own_lock), "exclusive"),
+                     own_tid()));
   pthread_mutex_lock(&own_lock);
   return NULL;
 }
@@ -116,7 +130,7 @@ static struct Line* rwlock_line(const char* name, pthread_rwlock_t* lock, const 
 
 static void* read_behind_writer(void* unused) {
   (void)unused;
-  goes(held_by(rwlock_line("rwlock reader, writer holds", &written, "read"), holder));
+  goes(held_if_glibc(rwlock_line("rwlock reader, writer holds", &written, "read"), holder));
   pthread_rwlock_rdlock(&written);
   return NULL;
 }
@@ -124,7 +138,7 @@ static void* read_behind_writer(void* unused) {
 static void* write_behind_writer(void* unused) {
   (void)unused;
   after("rwlock reader, writer holds");
-  goes(held_by(rwlock_line("rwlock writer, writer holds", &written, "write"), holder));
+  goes(held_if_glibc(rwlock_line("rwlock writer, writer holds", &written, "write"), holder));
   pthread_rwlock_wrlock(&written);
   return NULL;
 }
@@ -132,7 +146,7 @@ static void* write_behind_writer(void* unused) {
 static void* timed_read(void* unused) {
   (void)unused;
   const struct timespec end = far_away(CLOCK_REALTIME);
-  goes(timed(held_by(rwlock_line("rwlock reader timed", &timed_written, "read"), holder)));
+  goes(timed(held_if_glibc(rwlock_line("rwlock reader timed", &timed_written, "read"), holder)));
   pthread_rwlock_timedrdlock(&timed_written, &end);
   return NULL;
 }
@@ -140,7 +154,7 @@ static void* timed_read(void* unused) {
 static void* timed_write(void* unused) {
   (void)unused;
   const struct timespec end = far_away(CLOCK_REALTIME);
-  goes(timed(held_by(rwlock_line("rwlock writer timed", &timed_written, "write"), holder)));
+  goes(timed(held_if_glibc(rwlock_line("rwlock writer timed", &timed_written, "write"), holder)));
   pthread_rwlock_timedwrlock(&timed_written, &end);
   return NULL;
 }
@@ -252,7 +266,7 @@ static void* wait_woken(void* unused) {
   struct Line* line = with_mode(
       says("cond woken, mutex held", "mutex", &woken.mutex, sizeof woken.mutex), "exclusive");
   __atomic_store_n(&woken_waits, (int)own_tid(), __ATOMIC_SEQ_CST);
-  held_by(line, holder);
+  held_if_glibc(line, holder);
   goes(line);
   pthread_cond_wait(&woken.condition, &woken.mutex);
   return NULL;
@@ -306,7 +320,7 @@ static void* first_once(void* unused) {
 static void* second_once(void* unused) {
   (void)unused;
   const long runner = after("once runner");
-  goes(held_by(says("once waiter", "once", &once, sizeof once), runner));
+  goes(held_if_glibc(says("once waiter", "once", &once, sizeof once), runner));
   pthread_once(&once, run_once);
   return NULL;
 }
