@@ -21,6 +21,21 @@ if(COLDCASE_TEST_PYTHON)
               --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${name})
     set_tests_properties(live_${name} PROPERTIES LABELS live TIMEOUT 300 SKIP_RETURN_CODE 77)
   endforeach()
+  add_test(NAME waits_grade
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/waits_grade_test.py)
+  set_tests_properties(waits_grade PROPERTIES LABELS unit TIMEOUT 60)
+  add_test(NAME live_waits
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/waits_test.py
+            --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/waits)
+  set_tests_properties(live_waits PROPERTIES LABELS live TIMEOUT 300 SKIP_RETURN_CODE 77)
+  # Other C libraries: tools/fetch-glibc puts them here; without them these are skipped.
+  foreach(suite IN ITEMS bullseye trixie sid)
+    add_test(NAME live_waits_${suite}
+      COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/waits_test.py
+              --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/waits
+              --glibc ${PROJECT_BINARY_DIR}/glibc/${suite})
+    set_tests_properties(live_waits_${suite} PROPERTIES LABELS live TIMEOUT 300 SKIP_RETURN_CODE 77)
+  endforeach()
   add_test(NAME live_triage
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/triage_test.py
             --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/triage)
