@@ -33,6 +33,14 @@ coldcase_need(MD_ARCHIVE libmd-dev)
 target_include_directories(coldcase_dw INTERFACE ${MD_INCLUDE})
 target_link_libraries(coldcase_dw INTERFACE ${MD_ARCHIVE})
 
+# libiberty: Rust's names.
+find_path(IBERTY_INCLUDE libiberty/demangle.h)
+find_library(IBERTY_ARCHIVE NAMES libiberty.a)
+coldcase_need(IBERTY_INCLUDE libiberty-dev)
+coldcase_need(IBERTY_ARCHIVE libiberty-dev)
+target_include_directories(coldcase_dw INTERFACE ${IBERTY_INCLUDE})
+target_link_libraries(coldcase_dw INTERFACE ${IBERTY_ARCHIVE})
+
 # zstd: compressed cores.
 find_path(ZSTD_INCLUDE zstd.h)
 find_library(ZSTD_ARCHIVE NAMES libzstd.a)

@@ -90,6 +90,13 @@ std::vector<CodeName> name_code(const Modules& modules, std::span<const Addr> ad
 }
 
 std::string demangle(std::string_view symbol) {
+  // Rust's older names are C++ names that end in a hash: "17h" and sixteen digits.
+  const bool hashed = symbol.size() > 22 && symbol.starts_with("_ZN") &&
+                      symbol.substr(symbol.size() - 20, 3) == "17h";
+  if (symbol.starts_with("_R") || hashed) {
+    const std::string rust = demangle_rust(symbol);
+    return rust.empty() ? std::string(symbol) : rust;
+  }
   if (!symbol.starts_with("_Z") || symbol.size() > 2000) return std::string(symbol);
   int status = 0;
   char* text = abi::__cxa_demangle(std::string(symbol).c_str(), nullptr, nullptr, &status);

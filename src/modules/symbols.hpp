@@ -37,7 +37,10 @@ struct CodeName {
 // minus one. A symbol names an address only when it covers it: the nearest one below is no name.
 std::vector<CodeName> name_code(const Modules& modules, std::span<const Addr> addresses);
 
+// A C++ or Rust name for reading; the symbol itself when it is neither.
 std::string demangle(std::string_view symbol);
+// Empty when it is no Rust name.
+std::string demangle_rust(std::string_view symbol);
 
 // "/home/ada/x.py" -> "~/x.py": reports leave the machine.
 std::string shorten_home(std::string_view path);

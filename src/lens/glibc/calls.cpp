@@ -220,7 +220,12 @@ void CallReader::read(Wait& wait) {
       return;
     case CallUse::disk:
     case CallUse::words:
+      return;
     case CallUse::other:
+      // io_getevents has its timeout in r8; io_uring_enter waits until enough is complete.
+      if (class_of_call(call_.number) == CallClass::io) wait.ends = Ends::never;
+      if (system_call_name(call_.number) == "io_getevents" && registers_[R::r8] != 0)
+        set_timeout(wait, read_time(view_, registers_.at(R::r8), 1'000'000'000).ms);
       return;
   }
 }

@@ -164,6 +164,17 @@ void describe_recursive(const LensContext& context, Addr at, ResourceId id) {
                                                             {known}});
 }
 
+// The word of FUTEX_LOCK_PI: waiters bit, owner-died bit, the owner's number.
+void describe_pi_futex(const LensContext& context, Addr at, ResourceId id) {
+  ResourceFact& resource = context.ledger.resource(id);
+  const auto word = context.view.image.read<std::uint32_t>(at);
+  if (!word) return set_unreadable(resource, word.error());
+  const auto owner = static_cast<std::int32_t>(*word & 0x3fffffff);
+  resource.state = *word != 0 ? LockState::locked : LockState::free;
+  resource.words = {{"word", Addr{}, *word, lwp_of_word(context, owner)}};
+  if (owner > 0) set_owner(context, id, {owner, Mode::exclusive, at, "word", false});
+}
+
 // musl: __lock at +4 of a mutex is the owner's number for every type but the plain one.
 void describe_musl_mutex(const LensContext& context, Addr at, ResourceId id) {
   ResourceFact& resource = context.ledger.resource(id);
@@ -173,7 +184,7 @@ void describe_musl_mutex(const LensContext& context, Addr at, ResourceId id) {
   resource.words = {{"_m_lock", Addr{}, (*words)[1], ""}};
   resource.owner_unknown_code = "owner_not_recorded";
   resource.owner_unknown_text = "musl's plain mutex does not record its owner";
-  if (((*words)[0] & 3) == 0) return;
+  if (((*words)[0] & 15) == 0) return;  // neither recursive, checking, robust nor PI
   const auto tid = static_cast<std::int32_t>((*words)[1] & 0x3fffffff);
   for (std::size_t i = 0; i < context.view.core.threads.size(); ++i) {
     if (context.view.core.threads[i].tid != tid) continue;
@@ -203,7 +214,11 @@ void set_label(const LensContext& context, const Object& object, ResourceFact& r
     noun = "std::atomic";
   if (!object.noun.empty()) noun = object.noun;
   if (noun.ends_with(", ")) noun += word(object.kind);
-  resource.label = label_of_object(context.view, object.address, noun);
+  if (object.proxy)
+    resource.label =
+        object.implementation + " (a waiter's word at " + hex(object.address.value) + ")";
+  else
+    resource.label = label_of_object(context.view, object.address, noun);
 }
 
 void set_no_owner(ResourceFact& resource, std::string_view text) {
@@ -265,6 +280,7 @@ void describe_object(const LensContext& context, const Object& object, ResourceI
   set_label(context, object, resource);
   if (object.implementation == "pthread_mutex_t (musl)")
     return describe_musl_mutex(context, object.address, id);
+  if (object.implementation == "PI futex") return describe_pi_futex(context, object.address, id);
   if (object.implementation == "pthread_mutex_t") describe_mutex(context, object.address, id);
   if (object.implementation == "pthread_rwlock_t") describe_rwlock(context, object.address, id);
   if (object.kind == WaitKind::once && object.implementation == "pthread_once_t")

@@ -96,16 +96,57 @@ void set_condition(const LensContext& context, std::size_t i, const FutexWait& f
   object.basis = Basis::inference;
 }
 
+// A raw priority-inheriting futex: the kernel itself needs the owner's number in the word.
+void set_pi_futex(Object& object) {
+  object.kind = WaitKind::mutex;
+  object.implementation = "PI futex";
+  object.noun = "priority-inheriting futex";
+}
+
 // Nothing names the call (a stripped static program): words that are a mutex with a living owner.
 void set_by_shape(const LensContext& context, const FutexWait& futex, Object& object) {
   const auto mutex = read_mutex(context.view.image, futex.address);
   if (!mutex || !mutex->plausible() || !mutex->locked()) return;
-  const bool waits_so = mutex->owner_in_word() || futex.expected == 2;
+  const bool waits_so = mutex->owner_in_word() || futex.expected == 2 ||
+                        (mutex->protects_priority() && futex.expected == mutex->lock);
   if (!waits_so || !context.pthreads.find_owner(mutex->holder()) || mutex->nusers == 0) return;
   object.kind = WaitKind::mutex;
   object.implementation = "pthread_mutex_t";
   object.basis = Basis::memory;
   object.at_most = Confidence::very_likely;
+}
+
+// The word is a thread's own number, or its joinstate: nothing else lies in a thread block.
+bool set_by_thread_block(const LensContext& context, const FutexWait& futex, Object& object) {
+  const auto by_number = context.pthreads.find_block(minus(futex.address, 720));
+  const auto by_state = context.pthreads.find_block(minus(futex.address, 1576));
+  const bool number = by_number && context.pthreads.block(*by_number)->tid ==
+                                       static_cast<std::int32_t>(futex.expected);
+  if (!number && !by_state) return false;
+  object.kind = WaitKind::thread_exit;
+  object.implementation.clear();
+  object.join = true;
+  object.joined = number ? by_number : by_state;
+  return true;
+}
+
+// Frames in the C library may have no names: then the first named one around them, or what the
+// first frame outside had called.
+const CallShape* find_call_shape(const LensContext& context, std::size_t i,
+                                 std::optional<std::size_t>& frame) {
+  const Walk& walk = context.view.threads.walks[i];
+  for (std::size_t f = 0; f < std::min(walk.frames.size(), innermost); ++f) {
+    const std::string& symbol = context.symbol_of(i, f);
+    const CallShape* shape = find_shape(symbol);
+    if (shape == nullptr && !symbol.empty() && f > 0 && !is_libc_frame(context.view, i, f)) {
+      shape = find_shape(callee_of(context.view, i, f));
+      if (shape != nullptr) frame = f - 1;
+      return shape;
+    }
+    if (shape != nullptr) frame = f;
+    if (shape != nullptr) return shape;
+  }
+  return nullptr;
 }
 
 bool in_loader(const View& view, Addr address) {
@@ -162,15 +203,25 @@ Object find_object(const LensContext& context, std::size_t i, const FutexWait& f
     object.frame = find_frame(context.view, i, innermost, {"pthread_cond_", "cnd_"});
     return object;
   }
-  if (auto found = find_runtime_object(context, i, futex)) return *found;
-  const Walk& walk = context.view.threads.walks[i];
-  const CallShape* shape = nullptr;
-  for (std::size_t f = 0; f < std::min(walk.frames.size(), innermost) && shape == nullptr; ++f) {
-    shape = find_shape(context.symbol_of(i, f));
-    if (shape != nullptr) object.frame = f;
+  if (record && record->argument == futex.address && futex.expected == 0) {
+    // sem_wait registers the semaphore itself.
+    object.kind = WaitKind::semaphore;
+    object.implementation = "sem_t";
+    object.basis = Basis::cleanup_buffer;
+    object.frame = find_frame(context.view, i, innermost, {"sem_", "new_sem_"});
+    return object;
   }
+  if (set_by_thread_block(context, futex, object)) {
+    object.frame = find_frame(context.view, i, innermost, {"pthread_"});
+    return object;
+  }
+  if (auto found = find_runtime_object(context, i, futex)) return *found;
+  const CallShape* shape = find_call_shape(context, i, object.frame);
   if (shape == nullptr) {
-    set_by_shape(context, futex, object);
+    if (futex.by_owner)
+      set_pi_futex(object);
+    else
+      set_by_shape(context, futex, object);
     return object;
   }
   object.kind = shape->kind;

@@ -93,6 +93,10 @@ std::int64_t restarted_call(const View& view, std::size_t i) {
   }
   const Walk& walk = view.threads.walks[i];
   for (std::size_t f = 0; f < std::min<std::size_t>(walk.frames.size(), 4); ++f) {
+    const Module* module = view.threads.rules.row(walk.frames[f].row).module;
+    const bool libc =
+        module != nullptr && starts_with_any(module->name(), {"libc.so", "libc-2", "libpthread"});
+    if (!libc) break;  // above it names are the program's, and those of what started the thread
     const std::string_view name = without_underscores(view.threads.name_of(walk.frames[f]).symbol);
     if (name == "nanosleep" || name.starts_with("clock_nanosleep")) return 230;
     if (name.starts_with("futex_") || name.starts_with("pthread_") || name.starts_with("sem_") ||

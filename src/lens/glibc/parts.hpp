@@ -25,6 +25,9 @@ struct LensContext {
   }
 };
 
+// A frame of the C library or the dynamic loader.
+bool is_libc_frame(const View& view, std::size_t core_thread, std::size_t frame);
+
 // What a futex stands for.
 struct Object {
   WaitKind kind = WaitKind::futex;
@@ -37,8 +40,12 @@ struct Object {
   Basis basis = Basis::register_;
   Confidence at_most = Confidence::proved;
   std::optional<Addr> mutex{};  // a condition's
+  bool proxy = false;           // the word stands for an object elsewhere: its address is not known
   std::string noun{};           // for its label, where the kind's word is not good enough
 };
+
+// The symbol of the function that this frame of a walk had called; empty when it cannot be told.
+std::string callee_of(const View& view, std::size_t core_thread, std::size_t frame);
 
 Object find_object(const LensContext& context, std::size_t i, const FutexWait& futex);
 
@@ -50,6 +57,9 @@ Object find_internal_lock(const LensContext& context, std::size_t i, std::size_t
 // Locks of other runtimes that call futex(2) themselves: libstdc++, Rust, libgomp, musl.
 std::optional<Object> find_runtime_object(const LensContext& context, std::size_t i,
                                           const FutexWait& futex);
+
+std::optional<Object> find_absl_object(const LensContext& context, std::size_t i,
+                                       const FutexWait& futex);
 
 // State and owner of the object, once.
 void describe_object(const LensContext& context, const Object& object, ResourceId id);
@@ -63,6 +73,9 @@ struct OwnerWord {
   bool shared = false;  // other processes may own it
 };
 void set_owner(const LensContext& context, ResourceId id, const OwnerWord& word);
+
+// A thread in no system call: running, or spinning on something.
+void look_at_running(const LensContext& context, std::size_t i);
 
 // A sleep in any other system call: what its arguments name.
 void wait_in_call(const LensContext& context, std::size_t i);

@@ -49,7 +49,11 @@ void wait_for_object(const LensContext& context, const Object& object, const Fut
   Ledger& ledger = context.ledger;
   const ProcessId process = context.view.process;
   const ResourceId id =
-      ledger.resource_at(process, object.address, object.kind, object.implementation);
+      object.proxy
+          ? ledger.named_resource(
+                "word:" + std::to_string(process.index) + ":" + hex(object.address.value),
+                object.kind, object.implementation)
+          : ledger.resource_at(process, object.address, object.kind, object.implementation);
   describe_object(context, object, id);
   note_shared(futex, ledger.resource(id));
   wait.on.push_back(id);
@@ -118,7 +122,7 @@ void look_at_thread(const LensContext& context, std::size_t i) {
     return;
   }
   if (context.native.calls[i].state != CallState::asleep) {
-    thread.state = ThreadState::running;
+    look_at_running(context, i);
     return;
   }
   if (context.native.futexes[i]) return wait_on_futex(context, i, *context.native.futexes[i]);
