@@ -81,6 +81,7 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   add_gil(context);
   add_lock_waits(context);
   add_lock_holders(context);
+  add_finalizers(context);
 }
 
 }  // namespace coldcase::cpython

@@ -1,0 +1,213 @@
+// Which threads are inside a finalizer, and whether the cyclic collector runs it. A finalizer is
+// the outermost Python frame of a run that native code of the interpreter called because an object
+// goes away; what is outside it is the line at which that happened (cpython.md 7).
+#include <algorithm>
+#include <array>
+
+#include "base/text.hpp"
+#include "lens/cpython/lens_parts.hpp"
+
+namespace coldcase::cpython {
+namespace {
+
+// The interpreter's functions by what they tell, 3.6 to 3.15; the compiler's suffixes are dropped.
+constexpr std::array<std::string_view, 15> collecting_functions{
+    "gc_collect_main",        "gc_collect_region",        "gc_collect_full",
+    "gc_collect_internal",    "gc_collect_young",         "gc_collect_increment",
+    "gc_collect_generations", "gc_collect_with_callback", "collect",
+    "collect_generations",    "collect_with_callback",    "finalize_garbage",
+    "handle_weakrefs",        "delete_garbage",           "_Py_RunGC"};
+constexpr std::array<std::string_view, 3> asking_functions{"gc_collect", "gc_collect_impl",
+                                                           "PyGC_Collect"};
+constexpr std::array<std::string_view, 8> finalizing_functions{
+    "slot_tp_finalize",       "slot_tp_del",
+    "PyObject_CallFinalizer", "PyObject_CallFinalizerFromDealloc",
+    "_PyGen_Finalize",        "handle_callback",
+    "handle_weakrefs",        "PyObject_ClearWeakRefs"};
+constexpr std::array<std::string_view, 3> dropping_functions{"PyObject_CallFinalizerFromDealloc",
+                                                             "subtype_dealloc", "_Py_Dealloc"};
+
+template <class Names>
+bool among(const Names& names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
+}
+
+// What the native frames between two runs of Python frames say; `first` is the innermost that says
+// that an object goes away.
+struct Between {
+  bool collecting = false, asked = false, finalizing = false, dropping = false;
+  bool nameless = false;  // some of the interpreter's own have no name
+  std::optional<std::size_t> first;
+};
+
+void note_name(Between& between, std::string_view name, std::size_t frame) {
+  name = name.substr(0, name.find('.'));
+  const bool collecting = among(collecting_functions, name);
+  between.collecting = between.collecting || collecting;
+  between.asked = between.asked || among(asking_functions, name);
+  between.finalizing = between.finalizing || among(finalizing_functions, name);
+  between.dropping = between.dropping || among(dropping_functions, name);
+  if (!between.first && (collecting || among(finalizing_functions, name))) between.first = frame;
+}
+
+// One more than there are runs: the last is outside all of them. Empty when the native walk and the
+// runs do not agree.
+std::vector<Between> read_between(const LensContext& context, std::size_t thread,
+                                  std::size_t runs) {
+  std::vector<Between> all(1);
+  const auto& frames = context.view.threads.walks[thread].frames;
+  for (std::size_t f = 0; f < frames.size(); ++f) {
+    const CodeName& name = context.view.threads.name_of(frames[f]);
+    if (name.symbol.starts_with("_PyEval_EvalFrameDefault")) {
+      all.emplace_back();
+      continue;
+    }
+    if (context.view.threads.rules.row(frames[f].row).module != context.runtime().module) continue;
+    Between& between = all.back();
+    for (const InlineName& inlined : name.inlines) note_name(between, inlined.function, f);
+    note_name(between, name.symbol, f);
+    between.nameless = between.nameless || name.symbol.empty();
+  }
+  if (all.size() != runs + 1) all.clear();
+  return all;
+}
+
+struct Finalizer {
+  const PythonFrame* python = nullptr;       // null: native code alone
+  const PythonFrame* interrupted = nullptr;  // null: nothing of Python is outside it
+  std::optional<std::uint32_t> frame, interrupted_frame;
+  Between between;
+};
+
+bool is_del(const PythonFrame& frame) {
+  const std::string& name = frame.code->name;
+  return name == "__del__" || name.ends_with(".__del__");
+}
+
+// The innermost one that the thread is in.
+std::optional<Finalizer> find_finalizer(const LensContext& context, const PyThread& state) {
+  const std::size_t thread = *state.core_thread;
+  const auto between = read_between(context, thread, state.runs.size());
+  Finalizer found;
+  if (!between.empty() && between.front().collecting && !state.runs.empty()) {
+    found.between = between.front();
+    const std::size_t inside = found.between.first.value_or(0);
+    const auto& map = context.stacks[thread].native_at;
+    if (inside > 0 && inside - 1 < map.size()) found.frame = map[inside - 1];
+    if (!state.runs.front().empty()) found.interrupted = &state.runs.front().front();
+    found.interrupted_frame = context.python_frame(thread, 0);
+    return found;
+  }
+  std::size_t counted_frames = 0;
+  for (std::size_t r = 0; r < state.runs.size(); ++r) {
+    const auto& run = state.runs[r];
+    counted_frames += run.size();
+    if (run.empty()) continue;
+    found.between = between.empty() ? Between{} : between[r + 1];
+    const bool called = found.between.finalizing || found.between.collecting;
+    // `self.__del__()` in Python begins a run of its own up to 3.10: all between has names then.
+    const bool by_name = is_del(run.back()) && (between.empty() || found.between.nameless);
+    if (!called && !by_name) continue;
+    found.python = &run.back();
+    found.frame = context.python_frame(thread, counted_frames - 1);
+    for (std::size_t o = r + 1; o < state.runs.size() && found.interrupted == nullptr; ++o) {
+      if (!state.runs[o].empty()) found.interrupted = &state.runs[o].front();
+    }
+    if (found.interrupted != nullptr)
+      found.interrupted_frame = context.python_frame(thread, counted_frames);
+    return found;
+  }
+  return std::nullopt;
+}
+
+// By the names of native frames, else by the interpreter's state: with that, and no sign of a last
+// reference, the thread that finalizes is the one that collects.
+std::optional<bool> is_collection(const Interpreter& interpreter, const Between& between) {
+  if (between.collecting) return true;
+  if (between.dropping) return false;
+  return interpreter.gc_running;
+}
+
+// Whether the line that was interrupted asked for the collection; a line that mentions no `collect`
+// did not.
+std::optional<bool> is_asked(const LensContext& context, const Finalizer& found) {
+  if (found.between.asked) return true;
+  if (found.interrupted == nullptr) return std::nullopt;
+  const auto names = read_names(context.objects(), found.interrupted->code->at);
+  if (std::ranges::find(names, "collect") == names.end()) return false;
+  return found.between.collecting && !found.between.nameless ? std::optional(false) : std::nullopt;
+}
+
+std::string place_of(const PythonFrame& frame) {
+  return clean_text(frame.code->name) + " (" + clean_text(base_name(frame.code->file)) + ":" +
+         std::to_string(frame.line) + ")";
+}
+
+EvidenceId add_evidence(LensContext& context, ThreadId thread, const Interpreter& interpreter,
+                        const Finalizer& found, std::optional<bool> collection) {
+  Evidence evidence;
+  const std::string what = found.python != nullptr ? place_of(*found.python) : "native code";
+  evidence.claim = "the interpreter called " + what +
+                   (found.interrupted != nullptr ? " on top of " + place_of(*found.interrupted)
+                                                 : " with no Python code outside it");
+  if (collection == true && interpreter.gc_running == true)
+    evidence.claim += ", and its own state says that a garbage collection runs (collecting is 1)";
+  if (collection == false) evidence.claim += ", because the last reference to an object went away";
+  evidence.basis = Basis::interpreter;
+  evidence.thread = thread;
+  evidence.frame = found.frame;
+  if (interpreter.gc_running) {
+    evidence.address = interpreter.gc_word;
+    evidence.words = {{"", interpreter.gc_word, *interpreter.gc_running ? 1u : 0u, ""}};
+    evidence.source = "gc.collecting, CPython " + context.runtime().version;
+  }
+  return context.ledger.add_evidence(std::move(evidence));
+}
+
+// The interpreter's record of its collection gets the thread that runs it.
+void set_collector(LensContext& context, std::size_t interpreter_index, ThreadId id) {
+  for (PythonThread& python : context.ledger.thread(id).python) python.in_gc = true;
+  ProcessFact& process = context.ledger.facts.processes[context.view.process.index];
+  for (RuntimeFact& runtime : process.runtimes) {
+    if (runtime.kind != "cpython" || interpreter_index >= runtime.interpreters.size()) continue;
+    auto& gc = runtime.interpreters[interpreter_index].gc;
+    if (gc && gc->running && !gc->thread.known()) gc->thread = id;
+  }
+}
+
+void add_finalizer(LensContext& context, std::size_t interpreter_index, const PyThread& state,
+                   const Finalizer& found) {
+  const Interpreter& interpreter = context.runtime().interpreters[interpreter_index];
+  const ThreadId id = context.view.thread_id(*state.core_thread);
+  FinalizerFact fact;
+  fact.collection = is_collection(interpreter, found.between);
+  if (fact.collection == true) set_collector(context, interpreter_index, id);
+  if (!found.frame) return;
+  fact.frame = *found.frame;
+  fact.interrupted = found.interrupted_frame;
+  fact.native = found.python == nullptr;
+  if (fact.collection == true) fact.asked = is_asked(context, found);
+  if (found.python != nullptr && is_del(*found.python)) {
+    if (const auto self = find_self(context.objects(), *found.python))
+      fact.type = context.objects().type_name(*self);
+  }
+  const bool sure = found.between.finalizing || found.between.collecting ||
+                    (fact.collection == true && interpreter.gc_running == true);
+  fact.confidence = sure ? Confidence::proved : Confidence::very_likely;
+  fact.evidence = {add_evidence(context, id, interpreter, found, fact.collection)};
+  context.ledger.thread(id).finalizer = std::move(fact);
+}
+
+}  // namespace
+
+void add_finalizers(LensContext& context) {
+  for (std::size_t k = 0; k < context.runtime().interpreters.size(); ++k) {
+    for (const PyThread& state : context.runtime().interpreters[k].threads) {
+      if (!state.core_thread) continue;
+      if (const auto found = find_finalizer(context, state))
+        add_finalizer(context, k, state, *found);
+    }
+  }
+}
+
+}  // namespace coldcase::cpython
