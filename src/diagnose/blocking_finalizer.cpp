@@ -127,36 +127,41 @@ void tell_finalizer(const Scene& scene, const Case& of, Finding& finding) {
   text += of.function;
   if (frame != nullptr && frame->line)
     text += " at " + std::string(base_name(frame->file)) + ":" + std::to_string(*frame->line);
-  if (!of.finalizer.type.empty())
+  if (!of.finalizer.type.empty() && !of.function.starts_with(of.finalizer.type + "."))
     text += ", the finalizer of an object of type " + of.finalizer.type;
   text += ", which waits for " + target_of(scene, of);
   if (of.thread.api) text += ", in " + of.thread.api->name;
   finding.story.push_back({text + ".", of.wait.evidence});
 }
 
-// The sockets, each with its own evidence: which the program has not closed, then the others.
+std::uint64_t word_of(const ResourceFact& resource, std::string_view name) {
+  const auto at = std::ranges::find(resource.words, name, &MemoryWord::name);
+  return at == resource.words.end() ? 0 : at->value;
+}
+
+// How many sockets are in the way; each of them is evidence.
 void tell_sockets(const Scene& scene, const Case& of, Finding& finding) {
-  constexpr std::size_t most = 8;
-  std::vector<std::string> claims;
   std::vector<EvidenceId> known;
-  for (std::uint32_t i = 0; i < scene.facts.evidence.size() && claims.size() < most; ++i) {
+  for (std::uint32_t i = 0; i < scene.facts.evidence.size() && known.size() < 8; ++i) {
     const Evidence& evidence = scene.facts.evidence[i];
-    if (evidence.resource != of.resource || evidence.thread.known()) continue;
-    claims.push_back(evidence.claim);
-    known.push_back({i});
+    if (evidence.resource == of.resource && !evidence.thread.known()) known.push_back({i});
   }
-  if (claims.empty()) return;
-  const bool more = claims.size() == most;
+  const std::uint64_t open = word_of(scene.resource(of.resource), "open");
+  const std::uint64_t closed = word_of(scene.resource(of.resource), "closed");
+  std::vector<std::string> parts;
+  if (open > 0) parts.push_back(std::to_string(open) + (open == 1 ? " is" : " are") + " open");
+  if (closed > 0)
+    parts.push_back(std::to_string(closed) + (closed == 1 ? " is" : " are") +
+                    " closed and not gone");
+  if (parts.empty()) return;
   finding.story.push_back(
-      {"zmq_ctx_term returns when every socket of the context is closed and has sent what it "
-       "had. " +
-           std::string(more ? "Some of those that are not gone: " : "Not gone: ") +
-           join(claims, "; ") + ".",
+      {"zmq_ctx_term returns when every socket of its context is closed and has sent what it "
+       "had: " +
+           join(parts, ", ") + ".",
        known});
-  if (of.finalizer.collection == true) {
+  if (of.finalizer.collection == true && open > 0) {
     finding.story.push_back(
-        {"Where those sockets are garbage as well, this collection is what would close them, and "
-         "it "
+        {"If an open socket is garbage as well, only this same collection would close it, and that "
          "does not go on before the finalizer returns.",
          {}});
   }
@@ -201,7 +206,7 @@ void tell_others(const Scene& scene, const Case& of, Finding& finding) {
   } else if (has_gil) {
     text += "; it still has the GIL.";
   } else if (!of.thread.python.empty()) {
-    text += "; it has let go of the GIL, and no other thread waits for it.";
+    text += "; it has let go of the GIL, so other Python threads go on.";
   } else {
     text += ".";
   }
@@ -209,7 +214,10 @@ void tell_others(const Scene& scene, const Case& of, Finding& finding) {
 }
 
 void advise(const Scene& scene, const Case& of, Finding& finding) {
-  const auto location = Scene::location_of(scene.frame_of(of.id, of.finalizer.frame));
+  // A library's line is not for its user to change.
+  const Frame* frame = scene.frame_of(of.id, of.finalizer.frame);
+  const bool own = frame != nullptr && frame->in_app.value_or(false);
+  const auto location = own ? Scene::location_of(frame) : std::nullopt;
   if (waits_for_sockets(of)) {
     finding.advice.push_back(
         {"Close the sockets, and then the context, where their work ends, and not in a finalizer: "

@@ -70,7 +70,19 @@ Parties parties_of(const Finding& finding) {
   return parties;
 }
 
+// Of a hang the threads are told in the order of who waits for whom: the last holds the others up.
+void set_hang_tags(Facts& facts, const Finding& hang) {
+  if (hang.kind != FindingKind::hang || hang.confidence == Confidence::hypothesis ||
+      hang.threads.empty())
+    return;
+  const std::vector<ThreadId> last{hang.threads.back()};
+  for (const ThreadId id : hang.threads) facts.threads[id.index].tag = Tag::behind;
+  for (const ThreadId id : find_behind(facts, last)) facts.threads[id.index].tag = Tag::behind;
+  facts.threads[last.front().index].tag = Tag::root_blocker;
+}
+
 void set_tags(Analysis& analysis) {
+  for (const Finding& finding : analysis.findings) set_hang_tags(analysis.facts, finding);
   std::vector<ThreadId> deadlocked;
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
     const Finding& finding = analysis.findings[f];
@@ -78,6 +90,7 @@ void set_tags(Analysis& analysis) {
       if (finding.confidence == Confidence::hypothesis) continue;
       ThreadFact& thread = analysis.facts.threads[id.index];
       thread.findings.push_back({f});
+      if (finding.kind == FindingKind::hang) continue;
       thread.tag = finding.kind == FindingKind::crash ? Tag::crashed : Tag::deadlocked;
       if (finding.kind == FindingKind::deadlock) deadlocked.push_back(id);
     }

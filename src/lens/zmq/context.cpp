@@ -153,7 +153,8 @@ bool has_signal(const View& view, Addr tag, std::int32_t descriptor) {
 }
 
 // After the tag: the vector of sockets, the vector of empty slots, `bool starting, terminating`.
-std::optional<Context> read_context(const View& view, Addr tag, Addr candidate) {
+std::optional<Context> read_context(const View& view, Addr tag, Addr candidate,
+                                    std::size_t& budget) {
   const MemoryImage& image = view.image;
   const Addr vector = Addr{(tag.value + 4 + 7) & ~std::uint64_t{7}};
   const auto words = image.read<std::array<std::uint64_t, 7>>(vector);
@@ -166,7 +167,9 @@ std::optional<Context> read_context(const View& view, Addr tag, Addr candidate) 
   context.tag = tag;
   context.count = (end - begin) / 8;
   context.terminating = (flags >> 8 & 0xff) == 1;
-  for (std::uint64_t i = 0; i < std::min<std::uint64_t>(context.count, most_sockets); ++i) {
+  const std::uint64_t most = std::min<std::uint64_t>(context.count, most_sockets);
+  for (std::uint64_t i = 0; i < most && budget > 0; ++i) {
+    --budget;
     const auto at = image.read_pointer(Addr{begin + i * 8});
     if (!at || at->value % 8 != 0) continue;
     const auto owner = image.read_pointer(offset_by(*at, own_context));
@@ -190,13 +193,15 @@ std::uint64_t Context::open() const {
   return static_cast<std::uint64_t>(std::ranges::count_if(sockets, &Socket::open));
 }
 
-std::optional<Context> find_context(const View& view, Addr candidate, std::int32_t descriptor) {
+std::optional<Context> find_context(const View& view, Addr candidate, std::int32_t descriptor,
+                                    std::size_t& budget) {
   if (candidate.value == 0 || candidate.value % 8 != 0) return std::nullopt;
   const Bytes bytes = view.image.view(candidate, context_reach);
   for (std::uint64_t i = 0; i + 4 <= bytes.size(); i += 4) {
-    if (*parse_at<std::uint32_t>(bytes, i) != context_tag) continue;
+    if (*parse_at<std::uint32_t>(bytes, i) != context_tag || budget == 0) continue;
+    --budget;
     auto context =
-        read_context(view, offset_by(candidate, static_cast<std::int64_t>(i)), candidate);
+        read_context(view, offset_by(candidate, static_cast<std::int64_t>(i)), candidate, budget);
     if (!context) continue;
     context->own_signal = has_signal(view, context->tag, descriptor);
     return context;

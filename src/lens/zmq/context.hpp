@@ -32,6 +32,7 @@ struct Context {
   bool own_signal = false;  // the descriptor asked about is that of its own mailbox
 
   std::uint64_t open() const;
+  bool whole() const { return count == sockets.size(); }  // every socket was read
 };
 
 inline constexpr std::uint32_t context_tag = 0xabadcafe, open_tag = 0xbaddecaf,
@@ -39,7 +40,10 @@ inline constexpr std::uint32_t context_tag = 0xabadcafe, open_tag = 0xbaddecaf,
 inline constexpr std::size_t most_sockets = 256;
 
 // The context that `candidate` points to; nothing when that is none. `descriptor` is what the
-// thread polls, or -1.
-std::optional<Context> find_context(const View& view, Addr candidate, std::int32_t descriptor);
+// thread polls, or -1. What a damaged core can cost is bounded over all calls: `budget` counts down
+// with every tag and every socket that is looked at.
+inline constexpr std::size_t most_looks = 65'536;
+std::optional<Context> find_context(const View& view, Addr candidate, std::int32_t descriptor,
+                                    std::size_t& budget);
 
 }  // namespace coldcase::zmq

@@ -67,6 +67,7 @@ class ZmqLens {
 
   void look(std::size_t i);
   void add_runtime();
+  void note_limit();
 
  private:
   const Module* module_at(std::size_t i, std::size_t f) const {
@@ -92,6 +93,7 @@ class ZmqLens {
   Rules rules_;  // of the few stacks that are walked again for their registers
   RuntimeId runtime_;
   const Module* module_ = nullptr;
+  std::size_t budget_ = most_looks;
 };
 
 // libzmq itself, or an extension that has it inside: whose symbols say so.
@@ -180,7 +182,7 @@ std::optional<FoundContext> ZmqLens::scan_stack(std::size_t i, std::size_t last,
     const Addr at{from + w * 8};
     const auto word = view_.image.read_pointer(at);
     if (!word) return std::nullopt;
-    if (auto context = find_context(view_, *word, descriptor))
+    if (auto context = find_context(view_, *word, descriptor, budget_))
       return FoundContext{std::move(*context), Basis::stack_scan, "a word of its stack", at};
   }
   return std::nullopt;
@@ -190,7 +192,8 @@ std::optional<FoundContext> ZmqLens::find_context_of(std::size_t i, const Call& 
   std::int32_t descriptor = -1;
   const auto& registers = view_.core.threads[i].registers;
   // A wait that was stopped before goes on as restart_syscall, with poll's registers.
-  if ((native_.calls[i].number == call_poll || native_.calls[i].restarted) && registers[Registers::rsi] == 1)
+  if ((native_.calls[i].number == call_poll || native_.calls[i].restarted) &&
+      registers[Registers::rsi] == 1)
     descriptor =
         view_.image.read<std::int32_t>(registers.at(Registers::rdi)).value_or(-1);  // pollfd.fd
   std::optional<FoundContext> found;
@@ -200,7 +203,7 @@ std::optional<FoundContext> ZmqLens::find_context_of(std::size_t i, const Call& 
     for (const DwarfRegister number : callee_saved) {
       const auto value = frame.get(number);
       if (!value || found) continue;
-      auto context = find_context(view_, Addr{*value}, descriptor);
+      auto context = find_context(view_, Addr{*value}, descriptor, budget_);
       // Something else it points to may have a context near by: the context is what it points to.
       if (!context || context->at.value != *value) continue;
       found = FoundContext{std::move(*context), Basis::register_,
@@ -245,9 +248,10 @@ void ZmqLens::describe(const FoundContext& found, ResourceId id) {
   ResourceFact& resource = ledger_.resource(id);
   if (!resource.label.empty()) return;
   resource.label = "ZeroMQ context";
-  if (open > 0) resource.label += " with " + counted(open, "open socket");
+  const std::string least = context.whole() ? " with " : " with at least ";
+  if (open > 0) resource.label += least + counted(open, "open socket");
   if (open == 0 && closed > 0)
-    resource.label += " with " + counted(closed, "socket") + " closed, not gone";
+    resource.label += least + counted(closed, "socket") + " closed and not gone";
   resource.state = LockState::waiting;
   resource.words = {{"_sockets", Addr{}, context.count, "sockets that are not gone"},
                     {"open", Addr{}, open, "not closed by the program"},
@@ -258,7 +262,7 @@ void ZmqLens::describe(const FoundContext& found, ResourceId id) {
   }
   const std::uint64_t all = open > 0 ? open : closed;
   if (all > names.size()) names.push_back("and " + std::to_string(all - names.size()) + " more");
-  resource.owner_unknown_code = "no_owner";
+  resource.owner_unknown_code = "not_held";
   resource.owner_unknown_text =
       open > 0 ? "nobody holds it: the wait ends when the program has closed its sockets: " +
                      join(names, "; ")
@@ -316,6 +320,14 @@ void ZmqLens::wait_for_context(std::size_t i, const Call& call) {
   ledger_.set_wait(id, std::move(wait));
 }
 
+void ZmqLens::note_limit() {
+  if (budget_ > 0) return;
+  ledger_.add_note("zmq-limit", Severity::warning,
+                   "what looks like ZeroMQ contexts and sockets was not all read: the limit is " +
+                       std::to_string(most_looks),
+                   {view_.process});
+}
+
 void ZmqLens::look(std::size_t i) {
   const ThreadFact& thread = ledger_.thread(view_.thread_id(i));
   if (native_.calls[i].state != CallState::asleep || !thread.wait) return;
@@ -333,6 +345,7 @@ void look_at_zmq(const View& view, const NativeWaits& native, const std::vector<
   ZmqLens lens(view, native, stacks, ledger);
   lens.add_runtime();
   for (std::size_t i = 0; i < view.core.threads.size(); ++i) lens.look(i);
+  lens.note_limit();
 }
 
 }  // namespace coldcase::zmq
