@@ -200,6 +200,24 @@ void add_finalizer(LensContext& context, std::size_t interpreter_index, const Py
 
 }  // namespace
 
+// Who does not collect: everybody while no collection runs, and while one does, everybody but the
+// thread that is known to run it.
+static void set_bystanders(LensContext& context) {
+  const auto& process = context.ledger.facts.processes[context.view.process.index];
+  const auto at = std::ranges::find(process.runtimes, "cpython", &RuntimeFact::kind);
+  if (at == process.runtimes.end()) return;
+  for (std::size_t k = 0; k < at->interpreters.size(); ++k) {
+    const auto& gc = at->interpreters[k].gc;
+    if (!gc || (gc->running && !gc->thread.known())) continue;
+    for (const PyThread& state : context.runtime().interpreters[k].threads) {
+      if (!state.core_thread) continue;
+      const ThreadId id = context.view.thread_id(*state.core_thread);
+      for (PythonThread& python : context.ledger.thread(id).python)
+        if (!python.in_gc) python.in_gc = false;
+    }
+  }
+}
+
 void add_finalizers(LensContext& context) {
   for (std::size_t k = 0; k < context.runtime().interpreters.size(); ++k) {
     for (const PyThread& state : context.runtime().interpreters[k].threads) {
@@ -208,6 +226,7 @@ void add_finalizers(LensContext& context) {
         add_finalizer(context, k, state, *found);
     }
   }
+  set_bystanders(context);
 }
 
 }  // namespace coldcase::cpython

@@ -33,8 +33,8 @@ def wait_for_signal() -> None:
 
 def handle_request() -> None:
     rows = []
-    while True:
-        rows.append([len(rows)])  # mark: allocation
+    # On one line: to 3.11 the collector begins in an allocation, from 3.12 at a jump or a call.
+    while True: rows.append([len(rows)])  # mark: allocation
 
 
 def main() -> None:

@@ -32,8 +32,8 @@ def free_port() -> int:
 
 def tidy_up() -> None:
     rows = []
-    while True:
-        rows.append({"row": len(rows)})  # mark: allocation
+    # On one line: to 3.11 the collector begins in an allocation, from 3.12 at a jump or a call.
+    while True: rows.append({"row": len(rows)})  # mark: allocation
 
 
 def idle(stop: threading.Event) -> None:
