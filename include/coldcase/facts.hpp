@@ -132,6 +132,7 @@ struct FinalizerFact {
   std::uint32_t frame = 0;                   // its outermost, an index into the stack's frames
   std::optional<std::uint32_t> interrupted;  // the Python frame on top of which it began
   std::string type;                          // of the object that goes away; empty unknown
+  std::string role;                // what it is, where that is no __del__: "a generator's clean-up"
   std::optional<bool> collection;  // run by the cyclic collector; false: the last reference went
   std::optional<bool> asked;       // the interrupted line asked for the collection
   bool native = false;             // the frame is one of native code, no Python function

@@ -93,6 +93,26 @@ std::string plain_target(const Scene& scene, const Case& of) {
   return "a " + type + (resource.owners.empty() ? "" : " that another thread holds");
 }
 
+bool ends_interpreter(const Scene& scene, const ThreadFact& thread) {
+  if (!thread.process.known()) return false;
+  for (const RuntimeFact& runtime : scene.facts.processes[thread.process.index].runtimes) {
+    for (const InterpreterFact& interpreter : runtime.interpreters) {
+      if (interpreter.finalizing == true) return true;
+    }
+  }
+  return false;
+}
+
+// Other threads of the process that may run Python code.
+bool has_others(const Scene& scene, ThreadId id) {
+  for (std::uint32_t i = 0; i < scene.facts.threads.size(); ++i) {
+    const ThreadFact& other = scene.facts.threads[i];
+    if (ThreadId{i} != id && other.process == scene.thread(id).process && !other.python.empty())
+      return true;
+  }
+  return false;
+}
+
 void tell_begin(const Scene& scene, const Case& of, Finding& finding) {
   const FinalizerFact& fact = of.finalizer;
   const Frame* line = scene.frame_of(of.id, fact.interrupted);
@@ -109,7 +129,9 @@ void tell_begin(const Scene& scene, const Case& of, Finding& finding) {
              "; whether the garbage collector or a last reference started it was not read.";
     }
   } else if (where.empty()) {
-    text += " runs a garbage collection, with no Python code outside it.";
+    text += ends_interpreter(scene, of.thread)
+                ? " runs a garbage collection as the interpreter ends."
+                : " runs a garbage collection, with no Python code outside it.";
   } else if (fact.asked == true) {
     text += " asked for a garbage collection in " + where + ".";
   } else {
@@ -129,6 +151,7 @@ void tell_finalizer(const Scene& scene, const Case& of, Finding& finding) {
     text += " at " + std::string(base_name(frame->file)) + ":" + std::to_string(*frame->line);
   if (!of.finalizer.type.empty() && !of.function.starts_with(of.finalizer.type + "."))
     text += ", the finalizer of an object of type " + of.finalizer.type;
+  if (!of.finalizer.role.empty()) text += ", " + of.finalizer.role;
   text += ", which waits for " + target_of(scene, of);
   if (of.thread.api) text += ", in " + of.thread.api->name;
   finding.story.push_back({text + ".", of.wait.evidence});
@@ -205,7 +228,7 @@ void tell_others(const Scene& scene, const Case& of, Finding& finding) {
     text += has_gil ? " (it still has the GIL)." : ".";
   } else if (has_gil) {
     text += "; it still has the GIL.";
-  } else if (!of.thread.python.empty()) {
+  } else if (!of.thread.python.empty() && has_others(scene, of.id)) {
     text += "; it has let go of the GIL, so other Python threads go on.";
   } else {
     text += ".";

@@ -11,12 +11,15 @@ namespace coldcase::cpython {
 namespace {
 
 // The interpreter's functions by what they tell, 3.6 to 3.15; the compiler's suffixes are dropped.
-constexpr std::array<std::string_view, 15> collecting_functions{
-    "gc_collect_main",        "gc_collect_region",        "gc_collect_full",
-    "gc_collect_internal",    "gc_collect_young",         "gc_collect_increment",
-    "gc_collect_generations", "gc_collect_with_callback", "collect",
-    "collect_generations",    "collect_with_callback",    "finalize_garbage",
-    "handle_weakrefs",        "delete_garbage",           "_Py_RunGC"};
+constexpr std::array collecting_functions = std::to_array<std::string_view>(
+    {"gc_collect_main", "gc_collect_region", "gc_collect_full", "gc_collect_internal",
+     "gc_collect_young", "gc_collect_increment", "gc_collect_generations",
+     "gc_collect_with_callback", "collect", "collect_generations", "collect_with_callback",
+     "finalize_garbage", "handle_weakrefs", "delete_garbage", "_Py_RunGC",
+     // To 3.11 a collection begins inside an allocation, and nothing else in these functions runs
+     // Python code. They are exported: a stripped interpreter has their names.
+     "_PyObject_GC_New", "_PyObject_GC_NewVar", "_PyObject_GC_Malloc", "_PyObject_GC_Calloc",
+     "_PyObject_GC_Link", "gc_alloc", "PyType_GenericAlloc"});
 constexpr std::array<std::string_view, 3> asking_functions{"gc_collect", "gc_collect_impl",
                                                            "PyGC_Collect"};
 constexpr std::array<std::string_view, 8> finalizing_functions{
@@ -36,6 +39,7 @@ bool among(const Names& names, std::string_view name) {
 // that an object goes away.
 struct Between {
   bool collecting = false, asked = false, finalizing = false, dropping = false;
+  std::string_view role;
   bool nameless = false;  // some of the interpreter's own have no name
   std::optional<std::size_t> first;
 };
@@ -47,6 +51,9 @@ void note_name(Between& between, std::string_view name, std::size_t frame) {
   between.asked = between.asked || among(asking_functions, name);
   between.finalizing = between.finalizing || among(finalizing_functions, name);
   between.dropping = between.dropping || among(dropping_functions, name);
+  if (name == "_PyGen_Finalize") between.role = "the clean-up of a generator";
+  if (name == "handle_callback" || name == "handle_weakrefs")
+    between.role = "the callback of a weak reference";
   if (!between.first && (collecting || among(finalizing_functions, name))) between.first = frame;
 }
 
@@ -191,6 +198,7 @@ void add_finalizer(LensContext& context, std::size_t interpreter_index, const Py
     if (const auto self = find_self(context.objects(), *found.python))
       fact.type = context.objects().type_name(*self);
   }
+  if (found.python == nullptr || !is_del(*found.python)) fact.role = found.between.role;
   const bool sure = found.between.finalizing || found.between.collecting ||
                     (fact.collection == true && interpreter.gc_running == true);
   fact.confidence = sure ? Confidence::proved : Confidence::very_likely;

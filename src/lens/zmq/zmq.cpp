@@ -303,13 +303,15 @@ void ZmqLens::wait_for_context(std::size_t i, const Call& call) {
   wait.ends = endless(context) ? Ends::never : Ends::timeout;
   const bool sure = context.own_signal && context.terminating && !context.sockets.empty() &&
                     call.module->identity == Identity::build_id;
+  // The descriptor in its registers is that of this context's mailbox: whatever led here, it is it.
+  const Basis basis = context.own_signal ? Basis::register_ : found->basis;
   wait.confidence =
-      std::min(sure ? Confidence::proved : Confidence::very_likely, ceiling_of(found->basis));
+      std::min(sure ? Confidence::proved : Confidence::very_likely, ceiling_of(basis));
   Evidence evidence;
   evidence.claim = found->where + " points to the context that " + call.name +
                    " ends: " + counted(context.count, "socket") + " not gone" +
                    (context.own_signal ? ", and it sleeps on that context's own mailbox" : "");
-  evidence.basis = found->basis;
+  evidence.basis = basis;
   evidence.thread = id;
   evidence.frame = wait.frame;
   evidence.resource = resource;
