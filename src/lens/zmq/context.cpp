@@ -18,7 +18,7 @@ constexpr std::uint64_t context_reach = 512,        // ctx_t: its tag is at +136
     socket_reach = 4096, mailbox_reach = 768, mailbox_measured = 272, endpoint_from = 16,
                         endpoint_reach = 256;
 constexpr std::uint64_t own_context = 8;     // object_t: vtable, context
-constexpr std::uint64_t options_from = 280,  // own_t::options begins at +24
+constexpr std::uint64_t options_from = 312,  // own_t::options begins at +24
     options_reach = 440;
 constexpr std::uint64_t most_socket_count = 65'536;  // libzmq's own limit is 65,535
 constexpr std::uint64_t longest_endpoint = 1024;
@@ -72,9 +72,10 @@ std::optional<std::int32_t> find_linger(Bytes socket, std::size_t type) {
     if (!words || *kind != type) continue;
     const auto tame = [&](std::size_t i) { return (*words)[i] >= -1 && (*words)[i] <= longest; };
     const bool shape = tame(1) && tame(2) && tame(3) && tame(4) && tame(5) && tame(6);
-    // The type's padding is whatever was there; what follows are reconnect_ivl and backlog, 100
-    // when nobody set them.
-    if (!shape || ((*words)[4] != 100 && (*words)[7] != 100 && (*words)[6] != 100)) continue;
+    // The type's padding is whatever was there. reconnect_ivl and backlog follow, 100 when nobody
+    // set them.
+    if (!shape || std::ranges::find(words->begin() + 4, words->end(), 100) == words->end())
+      continue;
     if (found) return std::nullopt;
     found = (*words)[1];
   }
