@@ -2,8 +2,6 @@
 // cost little. The shapes are this file's own, written from libzmq's sources.
 #include "lens/zmq/context.hpp"
 
-#include <chrono>
-
 #include "support/catch.hpp"
 #include "support/core_builder.hpp"
 
@@ -22,6 +20,7 @@ struct Memory {
   Core core;
   Modules modules;
   MemoryImage image;
+  std::uint64_t saved = heap_size;
 
   explicit Memory(std::uint64_t sockets = 2) {
     put<std::uint32_t>(context_at + 136, 0xabadcafe);
@@ -76,8 +75,9 @@ struct Memory {
   }
   std::optional<zmq::Context> find(std::uint64_t candidate, std::int32_t descriptor,
                                    std::size_t& budget) {
-    image = MemoryImage({{{Addr{heap}, Addr{heap + heap_size}}, bytes, Source::core, {}},
-                         {{Addr{library}, Addr{library + 0x1000}}, code, Source::core, {}}});
+    image = MemoryImage(
+        {{{Addr{heap}, Addr{heap + heap_size}}, slice(bytes, 0, saved), Source::core, {}},
+         {{Addr{library}, Addr{library + 0x1000}}, code, Source::core, {}}});
     const Threads threads{Rules(modules), {}, {}};
     const View view{core, image, modules, threads, ProcessId{0}};
     return zmq::find_context(view, Addr{candidate}, descriptor, budget);
@@ -164,6 +164,15 @@ TEST_CASE("a linger that two places could hold is not told", "[zmq]") {
   memory.put<std::int32_t>(sockets_at + 412, 8);
   memory.put<std::int32_t>(sockets_at + 432, 100);
   CHECK(memory.find()->sockets[0].linger == std::nullopt);
+}
+
+TEST_CASE("a heap cut at every word", "[zmq][hostile]") {
+  Memory memory;
+  for (std::uint64_t size = 0; size < heap_size; size += size < 0x3000 ? 4 : 512) {
+    memory.saved = size;
+    const auto context = memory.find();
+    if (context) CHECK(context->sockets.size() <= 2);
+  }
 }
 
 TEST_CASE("absurd vectors of sockets are bounded", "[zmq][hostile]") {

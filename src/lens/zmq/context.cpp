@@ -9,17 +9,22 @@
 namespace coldcase::zmq {
 namespace {
 
-// Where things lie, in bytes (x86_64): measured on Debian's libzmq 4.3.4, where a socket's tag is
-// at +1560, and on 4.3.5 as PyPI's pyzmq 27.3 carries it, where it is at +1624. The build's options
-// move members (SO_PEERCRED adds 144 before the tag), so what moves is searched for between bounds
-// and only what the C++ fixes is a constant.
-constexpr std::uint64_t context_reach = 512,        // ctx_t: its tag is at +136 in both
-    context_measured = 136, socket_tag_from = 512,  // socket_base_t
-    socket_reach = 4096, mailbox_reach = 768, mailbox_measured = 272, endpoint_from = 16,
-                        endpoint_reach = 256;
+// Where things lie, in bytes (x86_64). Measured: Debian's libzmq 4.3.4 and what PyPI's pyzmq
+// carries, 4.3.2 (pyzmq 19), 4.3.4 (22) and 4.3.5 (27). In all of them a context's tag is at +136
+// and its own mailbox's descriptors are at +408; a socket's tag is where the build's options put it
+// (+1560 in Debian's, +1624 in 4.3.5), so it is searched for, and what follows it is found from
+// there.
+constexpr std::uint64_t context_reach = 512;     // ctx_t: the tag lies before
+constexpr std::uint64_t context_measured = 136;  // and here, as far as was seen
+constexpr std::uint64_t mailbox_reach = 768;     // from the context's tag on
+constexpr std::uint64_t mailbox_measured = 272;
 constexpr std::uint64_t own_context = 8;     // object_t: vtable, context
-constexpr std::uint64_t options_from = 312,  // own_t::options begins at +24
-    options_reach = 440;
+constexpr std::uint64_t options_from = 312;  // own_t::options: `type` was at +328 and +332
+constexpr std::uint64_t options_reach = 440;
+constexpr std::uint64_t socket_tag_from = 512;  // socket_base_t: the tag
+constexpr std::uint64_t socket_reach = 4096;
+constexpr std::uint64_t endpoint_from = 16;  // from the socket's tag: was at +104 in all
+constexpr std::uint64_t endpoint_reach = 256;
 constexpr std::uint64_t most_socket_count = 65'536;  // libzmq's own limit is 65,535
 constexpr std::uint64_t longest_endpoint = 1024;
 
