@@ -53,17 +53,20 @@ struct Collecting : Incident {
   }
 };
 
+void check_finding(const Finding& finding) {
+  CHECK(finding.headline.size() <= 120);
+  CHECK(finding.headline.find("0x") == std::string::npos);
+  CHECK(finding.headline.find("LWP") == std::string::npos);
+  CHECK(std::ranges::all_of(
+      finding.path, [&](const Edge& edge) { return edge.confidence >= finding.confidence; }));
+}
+
 Analysis diagnosed(const Incident& incident) {
   Analysis analysis = incident.analysis;
   settle_waits(analysis.facts);
   diagnose(analysis);
   CHECK(disagreements(analysis) == std::vector<std::string>{});
-  for (const Finding& finding : analysis.findings) {
-    CHECK(finding.headline.size() <= 120);
-    CHECK(finding.headline.find("0x") == std::string::npos);
-    CHECK(finding.headline.find("LWP") == std::string::npos);
-    for (const Edge& edge : finding.path) CHECK(edge.confidence >= finding.confidence);
-  }
+  std::ranges::for_each(analysis.findings, check_finding);
   return analysis;
 }
 
@@ -168,35 +171,27 @@ TEST_CASE("a ring through a finalizer is told as the ring it is", "[diagnose]") 
   CHECK(patterns_of(diagnosed(incident)) == Words{"lock-cycle"});
 }
 
-TEST_CASE("finalizers whose wait can end are healthy", "[diagnose]") {
-  SECTION("a timeout") {
-    Collecting incident;
-    incident.waits(incident.main, incident.context(0, 1), {.ends = Ends::timeout});
-    CHECK(patterns_of(diagnosed(incident)).empty());
-  }
-  SECTION("the holder runs") {
-    Collecting incident;
-    const ThreadId runner = incident.thread("runner", ThreadState::running);
-    const ResourceId lock = incident.lock("threading.Lock x", WaitKind::python_lock);
-    incident.holds(runner, lock).waits(incident.main, lock);
-    CHECK(patterns_of(diagnosed(incident)).empty());
-  }
-  SECTION("the thread it joins runs") {
-    Collecting incident;
-    incident.joins(incident.main, incident.thread("runner", ThreadState::running));
-    CHECK(patterns_of(diagnosed(incident)).empty());
-  }
-  SECTION("it takes the GIL") {
-    Collecting incident;
-    const ResourceId gil = incident.lock("the GIL", WaitKind::gil);
-    incident.waits(incident.main, gil, {.ends = Ends::poll_retry});
-    CHECK(patterns_of(diagnosed(incident)).empty());
-  }
-  SECTION("it runs") {
-    Collecting incident;
-    incident.at(incident.main).state = ThreadState::running;
-    CHECK(patterns_of(diagnosed(incident)).empty());
-  }
+TEST_CASE("a finalizer whose wait ends by itself is healthy", "[diagnose]") {
+  Collecting timed;
+  timed.waits(timed.main, timed.context(0, 1), {.ends = Ends::timeout});
+  CHECK(patterns_of(diagnosed(timed)).empty());
+  Collecting gil;
+  gil.waits(gil.main, gil.lock("the GIL", WaitKind::gil), {.ends = Ends::poll_retry});
+  CHECK(patterns_of(diagnosed(gil)).empty());
+  Collecting runs;
+  runs.at(runs.main).state = ThreadState::running;
+  CHECK(patterns_of(diagnosed(runs)).empty());
+}
+
+TEST_CASE("a finalizer that waits for a running thread is healthy", "[diagnose]") {
+  Collecting held;
+  const ThreadId runner = held.thread("runner", ThreadState::running);
+  const ResourceId lock = held.lock("threading.Lock x", WaitKind::python_lock);
+  held.holds(runner, lock).waits(held.main, lock);
+  CHECK(patterns_of(diagnosed(held)).empty());
+  Collecting joined;
+  joined.joins(joined.main, joined.thread("runner", ThreadState::running));
+  CHECK(patterns_of(diagnosed(joined)).empty());
 }
 
 TEST_CASE("waits of a finalizer for the outside are likely at most", "[diagnose]") {

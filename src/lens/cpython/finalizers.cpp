@@ -91,37 +91,50 @@ bool is_del(const PythonFrame& frame) {
   return name == "__del__" || name.ends_with(".__del__");
 }
 
+// Native code that the collector called, with no Python frame inside it (an extension's dealloc).
+std::optional<Finalizer> find_native(const LensContext& context, const PyThread& state,
+                                     const Between& innermost) {
+  if (!innermost.collecting || state.runs.empty()) return std::nullopt;
+  const std::size_t thread = *state.core_thread;
+  Finalizer found;
+  found.between = innermost;
+  const std::size_t inside = innermost.first.value_or(0);
+  const auto& map = context.stacks[thread].native_at;
+  if (inside > 0 && inside - 1 < map.size()) found.frame = map[inside - 1];
+  if (!state.runs.front().empty()) found.interrupted = &state.runs.front().front();
+  found.interrupted_frame = context.python_frame(thread, 0);
+  return found;
+}
+
+// Whether the outermost frame of a run is a finalizer. `self.__del__()` in Python begins a run of
+// its own up to 3.10: everything between it and its caller has names then.
+bool is_finalizer(const PythonFrame& outermost, const Between& outside, bool agreed) {
+  if (outside.finalizing || outside.collecting) return true;
+  return is_del(outermost) && (!agreed || outside.nameless);
+}
+
 // The innermost one that the thread is in.
 std::optional<Finalizer> find_finalizer(const LensContext& context, const PyThread& state) {
   const std::size_t thread = *state.core_thread;
   const auto between = read_between(context, thread, state.runs.size());
-  Finalizer found;
-  if (!between.empty() && between.front().collecting && !state.runs.empty()) {
-    found.between = between.front();
-    const std::size_t inside = found.between.first.value_or(0);
-    const auto& map = context.stacks[thread].native_at;
-    if (inside > 0 && inside - 1 < map.size()) found.frame = map[inside - 1];
-    if (!state.runs.front().empty()) found.interrupted = &state.runs.front().front();
-    found.interrupted_frame = context.python_frame(thread, 0);
-    return found;
+  if (!between.empty()) {
+    if (auto native = find_native(context, state, between.front())) return native;
   }
   std::size_t counted_frames = 0;
   for (std::size_t r = 0; r < state.runs.size(); ++r) {
     const auto& run = state.runs[r];
     counted_frames += run.size();
-    if (run.empty()) continue;
-    found.between = between.empty() ? Between{} : between[r + 1];
-    const bool called = found.between.finalizing || found.between.collecting;
-    // `self.__del__()` in Python begins a run of its own up to 3.10: all between has names then.
-    const bool by_name = is_del(run.back()) && (between.empty() || found.between.nameless);
-    if (!called && !by_name) continue;
+    Finalizer found;
+    if (!between.empty()) found.between = between[r + 1];
+    if (run.empty() || !is_finalizer(run.back(), found.between, !between.empty())) continue;
     found.python = &run.back();
     found.frame = context.python_frame(thread, counted_frames - 1);
-    for (std::size_t o = r + 1; o < state.runs.size() && found.interrupted == nullptr; ++o) {
-      if (!state.runs[o].empty()) found.interrupted = &state.runs[o].front();
-    }
-    if (found.interrupted != nullptr)
-      found.interrupted_frame = context.python_frame(thread, counted_frames);
+    const auto outer =
+        std::find_if(state.runs.begin() + static_cast<std::ptrdiff_t>(r) + 1, state.runs.end(),
+                     [](const auto& frames) { return !frames.empty(); });
+    if (outer == state.runs.end()) return found;
+    found.interrupted = &outer->front();
+    found.interrupted_frame = context.python_frame(thread, counted_frames);
     return found;
   }
   return std::nullopt;

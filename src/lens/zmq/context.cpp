@@ -12,8 +12,8 @@ namespace {
 // Where things lie, in bytes (x86_64). Measured: Debian's libzmq 4.3.4 and what PyPI's pyzmq
 // carries, 4.3.2 (pyzmq 19), 4.3.4 (22) and 4.3.5 (27). In all of them a context's tag is at +136
 // and its own mailbox's descriptors are at +408; a socket's tag is where the build's options put it
-// (+1560 in Debian's, +1624 in 4.3.5), so it is searched for, and what follows it is found from
-// there.
+// (+1088 in 4.3.2, +1248 in PyPI's 4.3.4, +1560 in Debian's, +1624 in 4.3.5), so it is searched
+// for, and what follows it is found from there.
 constexpr std::uint64_t context_reach = 512;     // ctx_t: the tag lies before
 constexpr std::uint64_t context_measured = 136;  // and here, as far as was seen
 constexpr std::uint64_t mailbox_reach = 768;     // from the context's tag on
