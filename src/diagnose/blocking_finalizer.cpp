@@ -18,12 +18,27 @@ bool goes_on(const ThreadFact& thread) {
   return thread.wait && thread.wait->ends == Ends::timeout;
 }
 
+// Who else could close a context's sockets: a thread that runs may be about to, and one inside
+// libzmq is told by libzmq that the context ends.
+Confidence sureness_of_sockets(const Scene& scene, ThreadId waiter) {
+  Confidence sure = Confidence::proved;
+  for (std::uint32_t i = 0; i < scene.facts.threads.size(); ++i) {
+    const ThreadFact& other = scene.facts.threads[i];
+    if (ThreadId{i} == waiter || other.process != scene.thread(waiter).process) continue;
+    if (other.api && other.api->name.starts_with("zmq_")) return Confidence::likely;
+    if (other.state == ThreadState::running) sure = Confidence::very_likely;
+  }
+  return sure;
+}
+
 // How sure it is that the wait does not end by itself; nothing when it may.
-std::optional<Confidence> endlessness(const Scene& scene, const Wait& wait) {
+std::optional<Confidence> endlessness(const Scene& scene, ThreadId id, const Wait& wait) {
   if (wait.ends == Ends::timeout || wait.kind == WaitKind::sleep || wait.kind == WaitKind::gil)
     return std::nullopt;
-  if (wait.kind == WaitKind::zmq_context)
-    return wait.ends == Ends::never ? std::optional(wait.confidence) : std::nullopt;
+  if (wait.kind == WaitKind::zmq_context) {
+    if (wait.ends != Ends::never) return std::nullopt;
+    return std::min(wait.confidence, sureness_of_sockets(scene, id));
+  }
   if (wait.on.size() != 1) {  // I/O, a child: what it waits for may come at any moment
     const bool outside = wait.kind == WaitKind::io || wait.kind == WaitKind::process_exit;
     return outside ? std::optional(Confidence::likely) : std::nullopt;
@@ -31,9 +46,9 @@ std::optional<Confidence> endlessness(const Scene& scene, const Wait& wait) {
   if (const ThreadId other = wait.on.front().as<RefKind::thread>(); other.known()) {
     return goes_on(scene.thread(other)) ? std::nullopt : std::optional(wait.confidence);
   }
-  const ResourceId id = wait.on.front().as<RefKind::resource>();
-  if (!id.known()) return std::nullopt;
-  const auto& owners = scene.resource(id).owners;
+  const ResourceId on = wait.on.front().as<RefKind::resource>();
+  if (!on.known()) return std::nullopt;
+  const auto& owners = scene.resource(on).owners;
   if (owners.empty()) return Confidence::likely;
   Confidence weakest = wait.confidence;
   for (const Owner& owner : owners) {
@@ -259,7 +274,8 @@ void advise(const Scene& scene, const Case& of, Finding& finding) {
          location, ""});
   }
   finding.advice.push_back(
-      {"Do not rely on " + std::string(of.finalizer.native ? "finalizers" : "__del__") +
+      {"Do not rely on " +
+           std::string(of.function.ends_with("__del__") ? "__del__" : "finalizers") +
            ": give the object a close() and a with block. The collector runs finalizers on any "
            "thread, at any line, in any order.",
        location, ""});
@@ -319,7 +335,7 @@ std::vector<Finding> detect_blocking_finalizer(const Scene& scene) {
     const bool asleep = thread.state == ThreadState::blocked || thread.state == ThreadState::idle;
     // A ring is told as what it is: the wait is for what the thread holds itself, or others of it.
     if (!thread.finalizer || !thread.wait || !asleep || in_ring(scene, id)) continue;
-    const auto endless = endlessness(scene, *thread.wait);
+    const auto endless = endlessness(scene, id, *thread.wait);
     if (!endless) continue;
     const ResourceId resource = thread.wait->on.size() == 1
                                     ? thread.wait->on.front().as<RefKind::resource>()

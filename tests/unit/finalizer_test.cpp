@@ -117,6 +117,17 @@ TEST_CASE("the founding case of a finalizer in a garbage collection", "[diagnose
   CHECK(analysis.facts.threads[incident.main.index].tag == Tag::root_blocker);
 }
 
+TEST_CASE("a context whose sockets another thread may still close is less sure", "[diagnose]") {
+  Collecting incident;
+  incident.waits(incident.main, incident.context(3, 0));
+  const ThreadId other = incident.thread("worker", ThreadState::idle);
+  CHECK(diagnosed(incident).findings.front().confidence == Confidence::proved);
+  incident.at(other).state = ThreadState::running;
+  CHECK(diagnosed(incident).findings.front().confidence == Confidence::very_likely);
+  incident.at(other).api = Api{"zmq_msg_recv", {}, "call_site", Confidence::proved};
+  CHECK(diagnosed(incident).findings.front().confidence == Confidence::likely);
+}
+
 TEST_CASE("a last reference is told in other words than a collection", "[diagnose]") {
   Collecting incident(false);
   incident.waits(incident.main, incident.context(1, 1));

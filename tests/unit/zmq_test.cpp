@@ -95,13 +95,21 @@ TEST_CASE("a context with an open and a closed socket", "[zmq]") {
   CHECK(context->open() == 1);
   CHECK(context->terminating);
   CHECK(context->own_signal);
-  REQUIRE(context->sockets.size() == 2);
-  CHECK(context->sockets[0].type == "PUSH");
-  CHECK(context->sockets[0].open);
-  CHECK_FALSE(context->sockets[1].open);
-  CHECK(context->sockets[0].linger == -1);
-  CHECK(context->sockets[0].endpoint == "tcp port 5555");  // and not the host
   CHECK_FALSE(memory.find(context_at, 9)->own_signal);
+}
+
+std::string text_of(const zmq::Socket& socket) {
+  return socket.type + (socket.open ? " open " : " closed ") +
+         (socket.linger ? std::to_string(*socket.linger) : "unknown") + " " + socket.endpoint;
+}
+
+TEST_CASE("type, state, linger and endpoint of a context's sockets", "[zmq]") {
+  Memory memory;
+  const auto context = memory.find();
+  REQUIRE(context);
+  REQUIRE(context->sockets.size() == 2);
+  CHECK(text_of(context->sockets[0]) == "PUSH open -1 tcp port 5555");  // and not the host
+  CHECK(text_of(context->sockets[1]) == "PUSH closed -1 tcp port 5555");
 }
 
 TEST_CASE("of an endpoint only the scheme and a port leave the process", "[zmq]") {
