@@ -9,6 +9,7 @@
 #include "lens/cuda/cuda.hpp"
 #include "lens/family.hpp"
 #include "lens/seen.hpp"
+#include "lens/zmq/zmq.hpp"
 #include "modules/symbols.hpp"
 #include "session.hpp"
 #include "waits/graph.hpp"
@@ -31,6 +32,7 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
   look_at_glibc(view, seen.pthreads, seen.native, seen.stacks, ledger);
   cpython::look_at_cpython(view, python, seen.pthreads, seen.native, seen.stacks, ledger);
   cuda::look_at_cuda(view, seen.stacks, ledger);
+  zmq::look_at_zmq(view, seen.native, seen.stacks, ledger);
   look_at_crash(view, session.signal_thread, ledger);
   add_sites(view, ledger);
   add_gaps(view, session.input, ledger);

@@ -128,6 +128,20 @@ struct Api {
   Confidence confidence = Confidence::hypothesis;
 };
 
+// Code a thread's interpreter runs because an object goes away: a __del__, a weak reference's
+// callback, a generator's clean-up. Not written by itself: a finding tells it.
+struct FinalizerFact {
+  std::uint32_t frame = 0;                   // its outermost, an index into the stack's frames
+  std::optional<std::uint32_t> interrupted;  // the Python frame on top of which it began
+  std::string type;                          // of the object that goes away; empty unknown
+  std::string role;                // what it is, where that is no __del__: "a generator's clean-up"
+  std::optional<bool> collection;  // run by the cyclic collector; false: the last reference went
+  std::optional<bool> asked;       // the interrupted line asked for the collection
+  bool native = false;             // the frame is one of native code, no Python function
+  Confidence confidence = Confidence::hypothesis;
+  std::vector<EvidenceId> evidence;
+};
+
 struct ThreadFact {
   ProcessId process;
   bool captured = true;
@@ -145,6 +159,7 @@ struct ThreadFact {
   std::optional<std::uint32_t> site;  // innermost frame of the user's own code
   std::optional<Api> api;
   std::optional<std::uint64_t> cpu_ms;
+  std::optional<FinalizerFact> finalizer;  // the innermost it is in
 };
 
 // One frame as people see it. Stacks refer to a table of distinct ones: 500 threads in one place

@@ -48,6 +48,10 @@ constexpr std::array table{
     Detector{"join-cycle", FindingKind::deadlock,
              "A thread waits for the end of another that waits for something the first holds.",
              "join target known", detect_join_cycle},
+    Detector{"blocking-finalizer", FindingKind::hang,
+             "A finalizer, run by the garbage collector or a last reference, waits without end.",
+             "the collector's state and the finalizer's frame, and what it waits for",
+             detect_blocking_finalizer},
     Detector{"orphaned-semaphore", FindingKind::deadlock,
              "A semaphore shared between processes that no living one of them holds.",
              "all processes of the incident read", detect_orphaned_semaphore},
@@ -110,8 +114,8 @@ bool waits_in_path(const Finding& finding, ThreadId id) {
   for (const Edge& wait : finding.path) {
     if (wait.from != Ref(id) || wait.relation != Relation::waits_for) continue;
     if (wait.to.kind == RefKind::thread || wait.to.kind == RefKind::process) return true;
-    const bool held = std::ranges::any_of(
-        finding.path, [&](const Edge& edge) { return edge.from == wait.to; });
+    const bool held =
+        std::ranges::any_of(finding.path, [&](const Edge& edge) { return edge.from == wait.to; });
     if (held) return true;
   }
   return false;

@@ -39,6 +39,7 @@ std::vector<Finding> detect_exit_blocked(const Scene& scene);
 std::vector<Finding> detect_lost_wakeup(const Scene& scene);
 std::vector<Finding> detect_blocked_holder(const Scene& scene);
 std::vector<Finding> detect_lock_convoy(const Scene& scene);
+std::vector<Finding> detect_blocking_finalizer(const Scene& scene);
 std::vector<Finding> detect_crash_assert(const Scene& scene);
 std::vector<Finding> detect_crash_uncaught_exception(const Scene& scene);
 std::vector<Finding> detect_crash_abort(const Scene& scene);

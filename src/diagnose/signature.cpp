@@ -135,6 +135,15 @@ std::string primitive_of(const Facts& facts, ThreadId id) {
   return text;
 }
 
+// The collector runs a finalizer at any line: what two such hangs have in common is the finalizer.
+// Empty: it is told as any other wait.
+std::string finalizer_site(const Facts& facts, const Finding& finding, ThreadId id) {
+  const auto& finalizer = facts.threads[id.index].finalizer;
+  if (finding.pattern != "blocking-finalizer" || id != finding.threads.front() || !finalizer)
+    return {};
+  return finalizer->type.empty() ? "" : finalizer->type + ".__del__";
+}
+
 struct Edges {
   std::vector<std::string> loose, strict, by_module;
   bool named = false;    // some site is known
@@ -154,6 +163,14 @@ Edges edges_of(const Facts& facts, const Finding& finding) {
     const Frame* site = find_site(facts, id);
     const std::string primitive =
         finding.kind == FindingKind::crash ? "" : primitive_of(facts, id) + "@";
+    const std::string finalizer = finalizer_site(facts, finding, id);
+    if (!finalizer.empty()) {
+      edges.loose.push_back(primitive + finalizer);
+      edges.strict.push_back(primitive + finalizer);
+      edges.by_module.push_back(primitive + module_site(facts, id));
+      edges.named = true;
+      continue;
+    }
     edges.loose.push_back(primitive + (site != nullptr ? normal_name(*site) : "?"));
     edges.strict.push_back(primitive + (site != nullptr ? strict_site(facts, *site) : "?"));
     edges.by_module.push_back(primitive + module_site(facts, id));

@@ -147,8 +147,10 @@ void add_file_gaps(const View& view, Ledger& ledger) {
     if (module.file && module.identity == Identity::same_layout && on_stack[i]) {
       ledger.add_note("unverified-file", Severity::info,
                       clean_text(module.name()) +
-                          " has no build-id; the file here has the same layout and is used, and "
-                          "nothing is called proved through it",
+                          (!module.file->build_id().empty() ? "'s build-id is not in the core"
+                                                            : " has no build-id") +
+                          "; the file here has the same layout and is used, and nothing is called "
+                          "proved through it",
                       {view.module_id(&module)});
     }
     if (module.file) continue;

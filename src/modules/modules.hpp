@@ -17,9 +17,10 @@ namespace coldcase {
 // How sure it is that a file of this machine is the one that was mapped.
 enum class Identity : std::uint8_t {
   none,         // no file is used
-  same_layout,  // neither has a build-id; program headers and size agree: no claim is proved
+  same_layout,  // neither has a build-id, or the core lacks the page of the one it had and the
+                // header page is the same; program headers and size agree: no claim is proved
                 // through it
-  build_id      // the build-ids are equal
+  build_id  // the build-ids are equal
 };
 
 struct Module {
@@ -29,6 +30,7 @@ struct Module {
   std::vector<elf::ProgramHeader> headers;  // from the core, else from the file
   std::string build_id;       // from the core; empty when it has none or the page is absent
   bool header_saved = false;  // the core holds the ELF header page
+  Bytes header_page;          // then: its bytes
   Identity identity = Identity::none;
   Found found = Found::missing;
   bool unverifiable = false;  // a file is here, and the core lacks the page that would identify it

@@ -165,6 +165,7 @@ class StackWriter {
     }
     if (resource.owners.size() > 3) names.push_back("and others");
     if (!names.empty()) return ", held by " + join(names, ", ");
+    if (resource.owner_unknown_code == "not_held") return ": " + resource.owner_unknown_text;
     if (!resource.owner_unknown_text.empty())
       return ", holder unknown: " + resource.owner_unknown_text;
     return {};

@@ -59,7 +59,10 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
   }
   if (held) return;
   const bool ends = edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process;
-  rows.push_back({waiter, target, ends ? "-" : "unknown", how_known(analysis, edge)});
+  const ResourceId resource = edge.to.as<RefKind::resource>();
+  const bool nobody = resource.known() && at(analysis, resource).owner_unknown_code == "not_held";
+  const std::string by = ends ? "-" : nobody ? "nobody" : "unknown";
+  rows.push_back({waiter, target, by, how_known(analysis, edge)});
 }
 
 }  // namespace

@@ -36,6 +36,10 @@ if(COLDCASE_TEST_PYTHON)
               --glibc ${PROJECT_BINARY_DIR}/glibc/${suite})
     set_tests_properties(live_waits_${suite} PROPERTIES LABELS live TIMEOUT 300 SKIP_RETURN_CODE 77)
   endforeach()
+  add_test(NAME live_zmq
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/zmq_test.py
+            --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/zmq)
+  set_tests_properties(live_zmq PROPERTIES LABELS live TIMEOUT 600 SKIP_RETURN_CODE 77)
   add_test(NAME live_triage
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/triage_test.py
             --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/triage)

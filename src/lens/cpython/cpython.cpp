@@ -82,6 +82,7 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   add_lock_waits(context);
   add_multiprocessing_waits(context);
   add_lock_holders(context);
+  add_finalizers(context);
 }
 
 }  // namespace coldcase::cpython

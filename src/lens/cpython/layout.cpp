@@ -11,6 +11,7 @@ namespace {
 constexpr std::array table{
     Layout{.minor = 8,
            .runtime_interpreters_head = 32, .runtime_finalizing = 16, .runtime_gil = 1152,
+           .runtime_gc_collecting = 544,
            .interp_next = 0, .interp_threads_head = 8, .interp_modules = 56, .interp_sysdict = 72,
            .interp_builtins = 80, .interp_ceval_gil = -1, .interp_gc_collecting = -1,
            .ts_frame = 24, .ts_cframe = -1, .ts_current_frame = -1, .ts_thread_id = 176, .ts_state = -1,

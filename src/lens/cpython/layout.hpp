@@ -18,6 +18,7 @@ struct Layout {
   int minor;
   // _PyRuntimeState
   std::int32_t runtime_interpreters_head, runtime_finalizing, runtime_gil;
+  std::int32_t runtime_gc_collecting = -1;  // to 3.8: one collector for all interpreters
   // PyInterpreterState
   std::int32_t interp_next, interp_threads_head, interp_modules, interp_sysdict, interp_builtins,
       interp_ceval_gil, interp_gc_collecting;

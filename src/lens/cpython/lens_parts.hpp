@@ -33,6 +33,7 @@ void add_gil(LensContext& context);
 void add_lock_waits(LensContext& context);
 void add_lock_holders(LensContext& context);
 void add_multiprocessing_waits(LensContext& context);
+void add_finalizers(LensContext& context);
 
 // The resource for a threading.Lock or RLock, with its state and, for an RLock, its owner.
 ResourceId lock_resource(LensContext& context, const LockObject& lock);

@@ -161,10 +161,13 @@ void Python::read_interpreters(const View& view, const Pthreads& pthreads) {
         image.read<std::int32_t>(offset_by(interpreter.gil, gil_locked_word)).value_or(0) == 1;
     interpreter.gil_holder =
         image.read_pointer(offset_by(interpreter.gil, gil_last_holder)).value_or(Addr{});
-    if (layout.interp_gc_collecting >= 0) {
-      const auto collecting = image.read<std::int32_t>(offset_by(at, layout.interp_gc_collecting));
-      if (collecting) interpreter.gc_running = *collecting != 0;
-    }
+    interpreter.gc_word = layout.interp_gc_collecting >= 0
+                              ? offset_by(at, layout.interp_gc_collecting)
+                              : offset_by(runtime.at, layout.runtime_gc_collecting);
+    const auto collecting = image.read<std::int32_t>(interpreter.gc_word);
+    const bool known = layout.interp_gc_collecting >= 0 || layout.runtime_gc_collecting >= 0;
+    if (known && collecting && (*collecting == 0 || *collecting == 1))
+      interpreter.gc_running = *collecting != 0;
     const auto first = image.read_pointer(offset_by(at, layout.interp_threads_head));
     walk_list(first.value_or(Addr{}), most_threads, next_of(8), [&](Addr thread) {
       interpreter.threads.push_back(read_thread(view, pthreads, thread));

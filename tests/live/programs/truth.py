@@ -55,6 +55,16 @@ class Truth:
         self._facts["callback"] = {"function": function, "line": self.line_of(mark),
                                    "file": os.path.basename(self._source)}
 
+    def zmq(self, port: int, open_sockets: list) -> None:
+        """Of the context that is waited for: a port in use, and the types of its open sockets."""
+        self._facts["zmq"] = {"port": port, "open": open_sockets}
+
+    def finalizer(self, function: str, interrupted: str, mark: str) -> None:
+        """The finalizer that blocks, and the function and line it began at."""
+        self._facts["finalizer"] = {"function": function, "interrupted": interrupted,
+                                    "file": os.path.basename(self._source),
+                                    "line": self.line_of(mark)}
+
     def sleeps(self, name: str) -> bool:
         """Whether a registered thread is in nanosleep at this moment."""
         path = "/proc/self/task/%d/syscall" % self._facts["threads"][name]
