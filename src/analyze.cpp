@@ -9,6 +9,7 @@
 #include "lens/cuda/cuda.hpp"
 #include "lens/glibc/waits.hpp"
 #include "lens/seen.hpp"
+#include "lens/side_car_facts.hpp"
 #include "modules/symbols.hpp"
 #include "session.hpp"
 #include "waits/graph.hpp"
@@ -31,6 +32,7 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
   cpython::look_at_cpython(view, python, seen.pthreads, seen.native, seen.stacks, ledger);
   cuda::look_at_cuda(view, seen.stacks, ledger);
   look_at_crash(view, session.signal_thread, ledger);
+  add_side_car_names(view, ledger);
   add_sites(view, ledger);
   add_gaps(view, session.input, ledger);
 }
@@ -105,6 +107,8 @@ Analysis analyze(const AnalyzeOptions& options) {
     processes.push_back(std::make_unique<Seen>(view));
     look(*session, *processes.back(), ledger);
   }
+  for (std::size_t i = 0; i < sessions.size(); ++i)
+    add_side_car_input(processes[i]->view, sessions[i]->side_car_problem, ledger);
   for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
   note_unrelated(sessions, analysis);
   settle_waits(analysis.facts);

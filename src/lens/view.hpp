@@ -4,7 +4,7 @@
 #include <coldcase/id.hpp>
 
 #include "core/core.hpp"
-#include "core/side_car.hpp"
+#include "sidecar/side_car.hpp"
 #include "image/image.hpp"
 #include "modules/modules.hpp"
 #include "threads/threads.hpp"
