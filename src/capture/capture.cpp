@@ -91,7 +91,6 @@ class Session {
     job.process.pid = target.pid;
     tell("looking", job);
     if (const auto obstacle = find_obstacle(target.pid)) {
-      if (target.named) throw Error(*obstacle);
       fail(job, *obstacle);
     } else {
       for (const char* suffix : {"", ".zst", ".side-car.json"}) {
@@ -111,7 +110,7 @@ class Session {
     for (int round = 0; round < most_rounds; ++round) {
       for (; next < jobs_.size() && !stop_; ++next) stop_one(jobs_[next], guardian);
       if (!options_.tree || stop_) return;
-      add_newborn(guardian.pid());
+      add_newborn();
       if (next == jobs_.size()) return;
     }
   }
@@ -124,11 +123,11 @@ class Session {
       fail(job, messages::no_process(job.target.pid));
   }
 
-  void add_newborn(std::int64_t guardian) {
+  void add_newborn() {
     for (const Target& target : find_targets(living(), true)) {
       const bool known =
           std::ranges::any_of(jobs_, [&](const Job& job) { return job.target.pid == target.pid; });
-      if (!known && target.pid != guardian) add({target.pid, target.start, false});
+      if (!known) add(target);
     }
   }
   std::vector<std::int64_t> living() const {
@@ -263,8 +262,11 @@ CaptureResult run_capture(const CaptureOptions& options,
                           const std::atomic<bool>& stop) {
   if (options.pids.empty()) throw messages::nothing_named();
   const auto targets = capture::find_targets(options.pids, options.tree);
-  CaptureResult result = capture::Session(options, progress, stop).run(targets);
-  return result;
+  for (const capture::Target& target : targets) {
+    const auto obstacle = capture::find_obstacle(target.pid);
+    if (target.named && obstacle) throw Error(*obstacle);
+  }
+  return capture::Session(options, progress, stop).run(targets);
 }
 
 }  // namespace coldcase

@@ -41,7 +41,6 @@ class Guardian {
   StopResult stop(const Target& target);
   Dump dump(std::int64_t pid, const std::atomic<bool>& stop);
   void resume();
-  std::int64_t pid() const { return pid_; }
 
  private:
   bool ask(std::uint32_t what, std::int64_t pid, std::uint64_t start);

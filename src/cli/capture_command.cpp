@@ -66,9 +66,9 @@ int analyze_cores(const CaptureResult& result, std::ostream& out) {
 }  // namespace
 
 int run_capture_command(const CaptureArguments& arguments, std::ostream& out, std::ostream& err) {
-  std::signal(SIGINT, ask_to_stop);
-  std::signal(SIGTERM, ask_to_stop);
-  std::signal(SIGHUP, ask_to_stop);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (std::signal(signal, ask_to_stop) == SIG_IGN) std::signal(signal, SIG_IGN);  // nohup
+  }
   ProgressLine progress(err, arguments.quiet);
   const CaptureResult result = [&] {
     try {
@@ -101,7 +101,7 @@ int run_capture_command(const CaptureArguments& arguments, std::ostream& out, st
   if (arguments.analyze && captured > 0) return analyze_cores(result, out);
   if (trouble) return exit_code_of(*trouble);
   if (!arguments.quiet)
-    out << "read it:  coldcase analyze " << clean_text(arguments.options.output) << "/core.*"
+    out << "read it:  coldcase analyze " << clean_text(arguments.options.output) << "/core.*.zst"
         << (captured == 1 ? "" : "   (one incident)") << '\n';
   return exit_none;
 }

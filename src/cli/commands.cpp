@@ -70,6 +70,8 @@ void add_report_options(CLI::App& command, Arguments& arguments) {
 // Sorts the plain arguments: cores, and programs that belong to them (gdb's order: PROGRAM CORE).
 void sort_files(Arguments& arguments) {
   for (const std::string& file : arguments.files) {
+    // DIR/core.* names side-cars too; each is read with the core it lies beside.
+    if (arguments.files.size() > 1 && file.ends_with(".side-car.json")) continue;
     if (arguments.files.size() + arguments.cores.size() > 1 &&
         kind_of_argument(file) == ArgumentKind::program) {
       arguments.analyze.executables.push_back(file);

@@ -317,7 +317,11 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
 std::string side_car_path(const std::string& core) {
   if (core == "-" || core.empty()) return {};
   std::string stem = core;
-  if (stem.ends_with(".zst") && base_name(stem).size() > 4) stem.resize(stem.size() - 4);
+  for (const std::string_view suffix : {".zst", ".xz", ".gz", ".bz2", ".lz4"}) {
+    if (base_name(core).size() <= suffix.size() || !core.ends_with(suffix)) continue;
+    stem.resize(core.size() - suffix.size());
+    break;
+  }
   return stem + ".side-car.json";
 }
 
