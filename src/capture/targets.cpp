@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 
 #include "capture/messages.hpp"
 #include "capture/proc_files.hpp"
@@ -17,7 +18,7 @@ constexpr std::uint64_t cap_sys_ptrace = std::uint64_t{1} << 19;
 constexpr int most_readings = 16;
 
 Target check_named(std::int64_t pid) {
-  if (pid <= 0) throw messages::bad_pid(pid);
+  if (pid <= 0 || pid > std::numeric_limits<pid_t>::max()) throw messages::bad_pid(pid);
   const auto status = read_proc(proc_path(pid, "status"));
   const auto stat = stat_of(pid);
   if (!status || !stat) throw messages::no_process(pid);
