@@ -103,6 +103,7 @@ Dump Guardian::dump(std::int64_t pid, const std::atomic<bool>& stop) {
     dump.end = static_cast<Dump::End>(result);
   else if (stop)
     dump.end = Dump::End::interrupted;
+  if (dump.end == Dump::End::interrupted) finish();  // it ends the dump when the socket does
   dump.said = said();
   return dump;
 }
