@@ -160,6 +160,7 @@ class Session {
     if (stop_) return;
     if (dump.end == Dump::End::stalled)
       return fail(job, messages::dump_stalled(job.target.pid, stall_seconds));
+    if (dump.end == Dump::End::lost) return fail(job, messages::guardian_lost(job.target.pid));
     fail(job, why_no_core(job.target.pid, dump));
   }
 

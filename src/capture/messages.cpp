@@ -1,5 +1,6 @@
 #include "capture/messages.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -150,8 +151,20 @@ Error no_guardian(int error) {
 }
 
 Error no_core(std::int64_t pid, const std::string& said) {
+  std::string line = said;
+  while (line.ends_with('\n')) line.pop_back();
+  std::ranges::replace(line, '\n', ' ');
   return {Trouble::read_error, "capture: gcore made no core of " + process(pid) +
-                                   (said.empty() ? "" : "; it said: " + clean_text(said, 400))};
+                                   (line.empty() ? "" : "; it said: " + clean_text(line, 400))};
+}
+
+Error guardian_lost(std::int64_t pid) {
+  return {
+      Trouble::read_error,
+      "capture: no core of " + process(pid) +
+          ": the process coldcase-guard, which does the dumping, was killed from outside (out of "
+          "memory? see  dmesg). What it had stopped was told to go on; look with  ps -o stat -p " +
+          std::to_string(pid)};
 }
 
 Error dump_stalled(std::int64_t pid, int seconds) {

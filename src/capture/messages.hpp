@@ -30,6 +30,7 @@ Error exists(const std::string& path);
 Error cannot_write(const std::string& path, int error);
 Error no_guardian(int error);
 Error no_core(std::int64_t pid, const std::string& said);
+Error guardian_lost(std::int64_t pid);
 Error dump_stalled(std::int64_t pid, int seconds);
 
 std::string unread_memory(std::uint64_t count);

@@ -30,7 +30,8 @@ bool all_zero(Bytes bytes) {
 }
 
 void add_u32(std::vector<std::byte>& to, std::uint64_t value) {
-  for (unsigned shift = 0; shift < 32; shift += 8) to.push_back(std::byte(value >> shift & 0xff));
+  for (unsigned shift = 0; shift < 32; shift += 8)
+    to.push_back(static_cast<std::byte>(value >> shift & 0xff));
 }
 
 class Packer {
