@@ -33,6 +33,7 @@ struct Job {
   CapturedProcess process;
   SideCar side_car;
   bool dumped = false;
+  bool vanished = false;  // one of the tree that ended before it was stopped: no loss
   std::string core_name() const { return "core." + std::to_string(target.pid); }
 };
 
@@ -75,7 +76,9 @@ class Session {
     for (Job& job : jobs_) keep(job);
     CaptureResult result;
     result.stopped = stop_;
-    for (Job& job : jobs_) result.processes.push_back(std::move(job.process));
+    for (Job& job : jobs_) {
+      if (!job.vanished) result.processes.push_back(std::move(job.process));
+    }
     return result;
   }
 
@@ -92,6 +95,7 @@ class Session {
     tell("looking", job);
     if (const auto obstacle = find_obstacle(target.pid)) {
       fail(job, *obstacle);
+      job.vanished = !target.named && obstacle->trouble() == Trouble::no_such_file;
     } else {
       for (const char* suffix : {"", ".zst", ".side-car.json"}) {
         const std::string name = job.core_name() + suffix;
@@ -119,8 +123,9 @@ class Session {
     if (job.process.trouble) return;
     tell("stopping", job);
     // One that does not stop (state D) is still dumped: gdb has the last word.
-    if (guardian.stop(job.target) == StopResult::gone)
-      fail(job, messages::no_process(job.target.pid));
+    if (guardian.stop(job.target) != StopResult::gone) return;
+    fail(job, messages::no_process(job.target.pid));
+    job.vanished = !job.target.named;
   }
 
   void add_newborn() {
@@ -134,7 +139,7 @@ class Session {
     std::vector<std::int64_t> pids;
     for (const Job& job : jobs_) {
       const auto stat = stat_of(job.target.pid);
-      if (stat && stat->start == job.target.start && stat->state != 'Z' && stat->state != 'X')
+      if (stat && stat->start == job.target.start && !has_ended(job.target.pid, *stat))
         pids.push_back(job.target.pid);
     }
     return pids;
@@ -144,7 +149,11 @@ class Session {
     if (job.process.trouble || stop_) return;
     tell("dumping", job);
     // Made by us: new for sure, and readable by its owner alone from its first byte on.
-    ::close(folder_.create(job.core_name()));
+    try {
+      ::close(folder_.create(job.core_name()));
+    } catch (const Error& error) {
+      return fail(job, error);
+    }
     const Dump dump = guardian.dump(job.target.pid, stop_);
     if (dump.end == Dump::End::exited && is_core(job.core_name())) {
       job.dumped = true;

@@ -35,7 +35,7 @@ bool send(const Target& target, int signal) {
   const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
   if (fd < 0 && errno != ENOSYS) return false;
   const auto stat = stat_of(target.pid);
-  const bool same = stat && stat->start == target.start && stat->state != 'Z';
+  const bool same = stat && stat->start == target.start && !has_ended(target.pid, *stat);
   const bool sent =
       same && (fd < 0 ? ::kill(pid, signal)  // before Linux 5.3
                       : ::syscall(SYS_pidfd_send_signal, fd, signal, nullptr, 0)) == 0;
@@ -91,7 +91,8 @@ class Guard {
  private:
   StopResult stop(const Target& target) {
     const auto before = stat_of(target.pid);
-    if (!before || before->start != target.start || before->state == 'Z') return StopResult::gone;
+    if (!before || before->start != target.start || has_ended(target.pid, *before))
+      return StopResult::gone;
     if (before->state == 'T') return StopResult::was_stopped;
     stopped_.push_back(target);
     if (!send(target, SIGSTOP)) return StopResult::gone;

@@ -52,7 +52,7 @@ void add_process(SideCar& side_car) {
   for (const std::int64_t child : children_of(pid)) {
     const auto stat = stat_of(child);
     if (!stat || stat->ppid != pid) continue;
-    if (stat->state != 'Z') {
+    if (!has_ended(child, *stat)) {
       side_car.children.push_back(child);
       continue;
     }

@@ -82,6 +82,13 @@ std::optional<Stat> stat_of(std::int64_t pid) {
   return text ? parse_stat(*text) : std::nullopt;
 }
 
+bool has_ended(std::int64_t pid, const Stat& stat) {
+  if (stat.state == 'X') return true;
+  if (stat.state != 'Z') return false;
+  const auto tids = list_numbers(proc_path(pid, "task"));
+  return !tids || tids->size() <= 1;
+}
+
 std::vector<std::int64_t> children_of(std::int64_t pid) {
   const std::string folder = proc_path(pid, "task/");
   std::vector<std::int64_t> children;

@@ -24,6 +24,10 @@ std::optional<std::vector<std::int64_t>> list_numbers(const std::string& folder)
 
 std::optional<Stat> stat_of(std::int64_t pid);
 
+// Whether nothing of it runs any more. A main thread that has ended is a zombie too, as long as
+// other threads live.
+bool has_ended(std::int64_t pid, const Stat& stat);
+
 // The children of all its threads, zombies too.
 std::vector<std::int64_t> children_of(std::int64_t pid);
 

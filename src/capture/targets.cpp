@@ -26,7 +26,7 @@ Target check_named(std::int64_t pid) {
   const Status parts = parse_status(*status);
   if (parts.tgid != pid) throw messages::is_thread(pid, parts.tgid);
   if ((stat->flags & kernel_thread) != 0) throw messages::kernel_thread(pid, stat->name);
-  if (stat->state == 'Z' || stat->state == 'X') throw messages::has_ended(pid, stat->ppid);
+  if (has_ended(pid, *stat)) throw messages::has_ended(pid, stat->ppid);
   return {pid, stat->start, true};
 }
 
@@ -39,7 +39,7 @@ void add_descendants(std::vector<Target>& targets) {
   for (std::size_t i = 0; i < targets.size(); ++i) {
     for (const std::int64_t child : children_of(targets[i].pid)) {
       const auto stat = stat_of(child);
-      const bool alive = stat && stat->state != 'Z' && stat->state != 'X';
+      const bool alive = stat && !has_ended(child, *stat);
       if (!alive || child == ::getpid() || contains(targets, child)) continue;
       if (targets.size() >= most_targets) throw messages::too_many(most_targets);
       targets.push_back({child, stat->start, false});

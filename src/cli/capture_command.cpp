@@ -1,5 +1,6 @@
 #include "cli/capture_command.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -22,7 +23,9 @@ class ProgressLine {
   ProgressLine(std::ostream& err, bool quiet)
       : err_(err), shown_(!quiet && ::isatty(STDERR_FILENO) == 1) {}
   void show(const CaptureProgress& now) {
-    if (!shown_) return;
+    // A terminal whose emulator is among the stopped processes takes no more: never wait for it.
+    pollfd terminal{STDERR_FILENO, POLLOUT, 0};
+    if (!shown_ || ::poll(&terminal, 1, 0) != 1) return;
     err_ << "\r\033[Kcapture: " << now.step << ' ' << now.pid;
     if (now.total_bytes > 0) err_ << ", " << now.done_bytes * 100 / now.total_bytes << " %";
     err_ << std::flush;
@@ -91,11 +94,8 @@ int run_capture_command(const CaptureArguments& arguments, std::ostream& out, st
   }
   if (!arguments.quiet) print_rows(result, out);
   if (result.stopped) {
-    err << "coldcase: stopped; the processes go on. "
-        << (captured == 0 ? "No core was finished"
-                          : counted(captured, "core") + " was finished and is kept in " +
-                                clean_text(arguments.options.output))
-        << '\n';
+    err << "coldcase: stopped; the processes go on. Finished and kept in "
+        << clean_text(arguments.options.output) << ": " << counted(captured, "core") << '\n';
     return exit_stopped;
   }
   if (arguments.analyze && captured > 0) return analyze_cores(result, out);

@@ -299,6 +299,76 @@ def a_stopped_process_stays_stopped(bench: Bench) -> Problems:
         return problems + standing_still(truth)
 
 
+@check
+def a_tree_that_does_not_keep_still(bench: Bench) -> Problems:
+    """Children come and go while it is looked at: no failure, and nobody is left stopped."""
+    needs_gdb()
+    problems: Problems = []
+    storm = subprocess.Popen(["sh", "-c", "while :; do sleep 0.003 & sleep 0.003; done"],
+                             start_new_session=True)
+    try:
+        for _ in range(3):
+            out = output(bench)
+            problems += wrong_code(capture(bench, storm.pid, "--tree", "-o", out), 0)
+            found = side_car(out, storm.pid)["process"].get("children", [])
+            problems += ["%d is stopped" % pid for pid in [storm.pid] + found
+                         if os.path.exists("/proc/%d/stat" % pid) and state_of(pid) in "Tt"]
+    finally:
+        os.killpg(storm.pid, signal.SIGKILL)
+        storm.wait()
+    return problems
+
+
+@check
+def from_outside_a_container(bench: Bench) -> Problems:
+    """In a PID namespace of its own a process has other numbers; both are told."""
+    needs_gdb()
+    out = output(bench)
+    made = subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", "sleep", "600"],
+                            stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        path = "/proc/%d/task/%d/children" % (made.pid, made.pid)
+        inner: List[int] = []
+
+        def started() -> bool:
+            if made.poll() is not None:
+                raise makecore.CannotMake("no PID namespaces here")
+            with open(path, encoding="ascii") as file:
+                inner[:] = map(int, file.read().split())
+            return bool(inner) and os.readlink("/proc/%d/exe" % inner[0]).endswith("sleep")
+        if not wait_until(started):
+            raise makecore.CannotMake("no process in the namespace")
+        problems = wrong_code(capture(bench, inner[0], "-o", out), 0)
+        car = side_car(out, inner[0])
+        problems += differing("inner pid", car["process"].get("inner_pid"), 1)
+        problems += differing("inner tid", car["threads"][0].get("inner_tid"), 1)
+        kinds = [one["kind"] for one in
+                 bench.report(os.path.join(out, "core.%d.zst" % inner[0]))["inputs"]]
+        return problems + differing("inputs", kinds, ["core", "sidecar"])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(made.pid, signal.SIGKILL)
+        made.wait()
+
+
+@check
+def memory_that_gdb_could_not_read(bench: Bench) -> Problems:
+    """gdb 13 warns and writes zeros; the vsyscall page alone is no loss."""
+    out, problems = output(bench), []
+    line = "warning: Memory read failed for corefile section, %s bytes at %s.\n"
+    said = (line % (4096, "0xffffffffff600000"), line % (1048576, "0x7f12a8000000"))
+    with tree(bench) as truth:
+        for text, lost in ((said[0], False), (said[0] + said[1], True)):
+            out = output(bench)
+            gcore = fake_gcore(bench, "warning", "printf '\\177ELF' > core.$3\ncat <<'EOF'\n%sEOF\n"
+                               % text)
+            done = capture(bench, truth["pid"], "-o", out, "--gcore", gcore)
+            problems += wrong_code(done, 0)
+            problems += differing("warned", "could not read 1 range" in done.stderr, lost)
+            problems += differing("told", bool(side_car(out, truth["pid"]).get("incomplete")), lost)
+    return problems
+
+
 # Interrupted
 
 
