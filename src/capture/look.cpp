@@ -11,6 +11,7 @@
 #include <charconv>
 #include <cstring>
 #include <ctime>
+#include <set>
 
 #include "capture/proc_files.hpp"
 #include "capture/unix_peers.hpp"
@@ -85,29 +86,6 @@ void add_tasks(SideCar& side_car) {
   }
 }
 
-void add_files(SideCar& side_car) {
-  const std::string folder = proc_path(side_car.pid, "fd/");
-  const auto numbers = list_numbers(folder);
-  if (!numbers) return lacks(side_car, "open files", errno);
-  for (const std::int64_t number : *numbers) {
-    const std::string link = folder + std::to_string(number);
-    const auto target = read_link(link);
-    if (!target) continue;
-    OpenFile file;
-    file.fd = static_cast<std::int32_t>(number);
-    file.target = *target;
-    // DONT_SYNC: a file server that hangs must not hang us, it may be what we look for.
-    struct statx about {};
-    if (::statx(AT_FDCWD, link.c_str(), AT_STATX_DONT_SYNC, STATX_INO, &about) == 0) {
-      file.device = makedev(about.stx_dev_major, about.stx_dev_minor);
-      file.inode = about.stx_ino;
-    }
-    const auto info = read_proc(proc_path(side_car.pid, "fdinfo/" + std::to_string(number)));
-    if (info) parse_fdinfo(*info, file);
-    side_car.files.push_back(std::move(file));
-  }
-}
-
 void add_mappings(SideCar& side_car) {
   const auto text = read_proc(proc_path(side_car.pid, "maps"));
   if (!text) return lacks(side_car, "mappings", errno);
@@ -142,10 +120,10 @@ SideCar Look::at(std::int64_t pid) {
   side_car.taken_at = now_utc();
   add_process(side_car);
   add_tasks(side_car);
-  add_files(side_car);
+  const KernelFiles files = add_files(side_car);
   add_mappings(side_car);
   add_sockets(side_car);
-  add_locks(side_car);
+  add_locks(side_car, files);
   return side_car;
 }
 
@@ -184,21 +162,54 @@ void Look::add_sockets(SideCar& side_car) {
   }
 }
 
-// Locks name the file by the device of its file system, which stat(2) hides on btrfs and overlayfs
-// behind an anonymous one (major 0): there the inode alone has to do.
-void Look::add_locks(SideCar& side_car) const {
-  if (!locks_read_) return lacks(side_car, "file locks", ENOENT);
-  std::set<std::pair<std::uint64_t, std::uint64_t>> files;
-  for (const OpenFile& file : side_car.files) {
-    if (file.inode != 0) files.emplace(file.inode, file.device);
+Look::KernelFiles Look::add_files(SideCar& side_car) {
+  KernelFiles files;
+  const std::string folder = proc_path(side_car.pid, "fd/");
+  const auto numbers = list_numbers(folder);
+  if (!numbers) {
+    lacks(side_car, "open files", errno);
+    return files;
   }
-  for (const FileLock& lock : locks_) {
-    bool ours = lock.pid == side_car.pid;
-    for (auto file = files.lower_bound({lock.inode, 0});
-         !ours && file != files.end() && file->first == lock.inode; ++file) {
-      ours = file->second == lock.device || major(file->second) == 0 || major(lock.device) == 0;
+  const auto mounts = parse_mountinfo(read_proc(proc_path(side_car.pid, "mountinfo")).value_or(""));
+  for (const std::int64_t number : *numbers) {
+    const std::string link = folder + std::to_string(number);
+    const auto target = read_link(link);
+    if (!target) continue;
+    OpenFile file;
+    file.fd = static_cast<std::int32_t>(number);
+    file.target = *target;
+    // DONT_SYNC: a file server that hangs must not hang us, it may be what we look for.
+    struct statx about {};
+    if (::statx(AT_FDCWD, link.c_str(), AT_STATX_DONT_SYNC, STATX_INO, &about) == 0) {
+      file.device = makedev(about.stx_dev_major, about.stx_dev_minor);
+      file.inode = about.stx_ino;
     }
-    if (ours) side_car.locks.push_back(lock);
+    KernelFile kernel;
+    const auto info = read_proc(proc_path(side_car.pid, "fdinfo/" + std::to_string(number)));
+    if (info) kernel = parse_fdinfo(*info, file);
+    const auto mount = mounts.find(kernel.mount);
+    const bool known = kernel.inode != 0 && mount != mounts.end();
+    if (file.inode != 0) {
+      files.emplace(
+          known ? std::pair{kernel.inode, mount->second} : std::pair{file.inode, file.device},
+          side_car.files.size());
+    }
+    side_car.files.push_back(std::move(file));
+  }
+  return files;
+}
+
+// The rows name a file as the kernel does; in the side-car they name it as its files do.
+void Look::add_locks(SideCar& side_car, const KernelFiles& files) const {
+  if (!locks_read_) return lacks(side_car, "file locks", ENOENT);
+  for (FileLock lock : locks_) {
+    const auto file = files.find({lock.inode, lock.device});
+    if (file == files.end() && lock.pid != side_car.pid) continue;
+    if (file != files.end()) {
+      lock.inode = side_car.files[file->second].inode;
+      lock.device = side_car.files[file->second].device;
+    }
+    side_car.locks.push_back(std::move(lock));
   }
 }
 

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 
@@ -23,7 +22,10 @@ class Look {
   using Sockets = std::map<std::uint64_t, SocketInfo>;  // by inode
   const Sockets& sockets_for(std::int64_t pid, SideCar& side_car);
   void add_sockets(SideCar& side_car);
-  void add_locks(SideCar& side_car) const;
+  // Which file (its place in side_car.files) the kernel's (inode, device) is.
+  using KernelFiles = std::map<std::pair<std::uint64_t, std::uint64_t>, std::size_t>;
+  static KernelFiles add_files(SideCar& side_car);
+  void add_locks(SideCar& side_car, const KernelFiles& files) const;
 
   std::vector<FileLock> locks_;
   bool locks_read_ = false;

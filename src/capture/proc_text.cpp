@@ -235,7 +235,8 @@ std::vector<MappedFile> parse_maps(std::string_view text) {
   return mappings;
 }
 
-void parse_fdinfo(std::string_view text, OpenFile& file) {
+KernelFile parse_fdinfo(std::string_view text, OpenFile& file) {
+  KernelFile kernel;
   each_line(text, [&](std::string_view line) {
     const auto colon = line.find(':');
     if (colon == std::string_view::npos) return;
@@ -245,9 +246,29 @@ void parse_fdinfo(std::string_view text, OpenFile& file) {
     if (key == "flags") file.flags = number<std::uint64_t>(words.next(), 8).value_or(0);
     if (key == "eventfd-count") file.eventfd = number<std::uint64_t>(words.next(), 16);
     if (key == "Pid") file.child = number<std::int64_t>(words.next());
+    if (key == "mnt_id") kernel.mount = number<std::int64_t>(words.next()).value_or(0);
+    if (key == "ino") kernel.inode = number<std::uint64_t>(words.next()).value_or(0);
     if (key != "tfd") return;
     if (const auto fd = number<std::int32_t>(words.next())) file.polls.push_back(*fd);
   });
+  return kernel;
+}
+
+// "36 35 98:0 /mnt1 /mnt2 rw,noatime - ext3 /dev/root rw": the device is decimal here.
+std::map<std::int64_t, std::uint64_t> parse_mountinfo(std::string_view text) {
+  std::map<std::int64_t, std::uint64_t> mounts;
+  each_line(text, [&](std::string_view line) {
+    Words words(line);
+    const auto id = number<std::int64_t>(words.next());
+    words.next();  // parent
+    const std::string_view pair = words.next();
+    const auto colon = pair.find(':');
+    if (!id || colon == std::string_view::npos) return;
+    const auto major = number<unsigned>(pair.substr(0, colon));
+    const auto minor = number<unsigned>(pair.substr(colon + 1));
+    if (major && minor) mounts[*id] = makedev(*major, *minor);
+  });
+  return mounts;
 }
 
 std::vector<FileLock> parse_locks(std::string_view text) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,8 +38,16 @@ Status parse_status(std::string_view text);
 // /proc/PID/maps: rows with a file, and shared ones.
 std::vector<MappedFile> parse_maps(std::string_view text);
 
-// Adds what /proc/PID/fdinfo/N says.
-void parse_fdinfo(std::string_view text, OpenFile& file);
+// Adds what /proc/PID/fdinfo/N says. The mount and the inode are the kernel's own, which stat(2)
+// hides behind others on btrfs and overlayfs; 0 where it does not print them (before 5.14).
+struct KernelFile {
+  std::int64_t mount = 0;
+  std::uint64_t inode = 0;
+};
+KernelFile parse_fdinfo(std::string_view text, OpenFile& file);
+
+// /proc/PID/mountinfo: the device of each mount.
+std::map<std::int64_t, std::uint64_t> parse_mountinfo(std::string_view text);
 
 // /proc/locks.
 std::vector<FileLock> parse_locks(std::string_view text);

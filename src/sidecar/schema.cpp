@@ -307,7 +307,7 @@ R"schema({
    }
   },
   "locks": {
-   "description": "Rows of /proc/locks on files the process has open, or that it holds.",
+   "description": "Rows of /proc/locks on files the process has open, or that it holds; device and inode are those of the row in files.",
    "type": "array",
    "maxItems": 262144,
    "items": {

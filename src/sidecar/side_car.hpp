@@ -54,7 +54,8 @@ struct MappedFile {
   std::string path;
 };
 
-// One row of /proc/locks on a file the process has open, held or waited for.
+// One row of /proc/locks on a file the process has open, held or waited for; device and inode are
+// those of its OpenFile, also where the kernel's own differ (btrfs, overlayfs).
 struct FileLock {
   std::string kind;  // flock posix ofd
   bool write = false;

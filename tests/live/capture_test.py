@@ -351,6 +351,47 @@ def from_outside_a_container(bench: Bench) -> Problems:
         made.wait()
 
 
+OVERLAY = """cd "$0" && mount -t tmpfs none . && mkdir l u w m &&
+mount -t overlay overlay -o lowerdir=l,upperdir=u,workdir=w m || exit 77
+exec 9>m/lock; flock -x 9; flock -x m/lock true & echo ready; wait"""
+
+
+@check
+def a_lock_on_overlayfs(bench: Bench) -> Problems:
+    """There stat(2) tells another device than /proc/locks: the side-car uses one name for both."""
+    needs_gdb()
+    folder, out = os.path.join(bench.work, "overlay"), output(bench)
+    os.makedirs(folder, exist_ok=True)
+    shell = subprocess.Popen(["unshare", "--mount", "sh", "-c", OVERLAY, folder],
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                             start_new_session=True)
+    try:
+        assert shell.stdout is not None
+        if shell.stdout.readline() != b"ready\n":
+            raise makecore.CannotMake("no overlayfs here")
+
+        def waits() -> bool:
+            with open("/proc/locks", encoding="ascii") as file:
+                return any("->" in line for line in file)
+        if not wait_until(waits):
+            return ["nobody waits for the lock"]
+        problems = wrong_code(capture(bench, shell.pid, "--tree", "-o", out), 0)
+        for name in os.listdir(out):
+            if not name.endswith(".json"):
+                continue
+            car = side_car(out, int(name.split(".")[1]))
+            file = row(car["files"], target=os.path.join(folder, "m", "lock"))
+            for lock in car.get("locks", []):
+                problems += differing("file of the lock", (lock["device"], lock["inode"]),
+                                      (file["device"], file["inode"]))
+            problems += differing("locks", len(car.get("locks", [])), 2)
+        return problems
+    finally:
+        os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait()
+        shell.stdout.close()
+
+
 @check
 def memory_that_gdb_could_not_read(bench: Bench) -> Problems:
     """gdb 13 warns and writes zeros; the vsyscall page alone is no loss."""

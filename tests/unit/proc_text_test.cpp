@@ -77,7 +77,10 @@ TEST_CASE("maps keeps files and shared memory") {
 
 TEST_CASE("fdinfo of each kind") {
   OpenFile plain;
-  parse_fdinfo("pos:\t4096\nflags:\t0100002\nmnt_id:\t29\nino:\t12\n", plain);
+  const KernelFile kernel =
+      parse_fdinfo("pos:\t4096\nflags:\t0100002\nmnt_id:\t29\nino:\t12\n", plain);
+  CHECK(kernel.mount == 29);
+  CHECK(kernel.inode == 12);
   CHECK(plain.position == 4096);
   CHECK(plain.flags == 0100002);
   CHECK_FALSE(plain.eventfd);
@@ -93,6 +96,15 @@ TEST_CASE("fdinfo of each kind") {
   OpenFile child;
   parse_fdinfo("Pid:\t-1\nNSpid:\t-1\n", child);
   CHECK(child.child == -1);
+}
+
+TEST_CASE("mountinfo tells the device of a mount") {
+  const auto mounts = parse_mountinfo(
+      "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue\n"
+      "29 1 0:47 / /over rw - overlay overlay rw\nnonsense\n30 1 x:y / / rw\n");
+  CHECK(mounts.size() == 2);
+  CHECK(mounts.at(36) == makedev(98, 0));
+  CHECK(mounts.at(29) == makedev(0, 47));
 }
 
 TEST_CASE("locks, held and waited for") {
