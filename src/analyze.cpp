@@ -9,6 +9,7 @@
 #include "lens/cuda/cuda.hpp"
 #include "lens/family.hpp"
 #include "lens/seen.hpp"
+#include "lens/side_car_facts.hpp"
 #include "lens/zmq/zmq.hpp"
 #include "modules/symbols.hpp"
 #include "session.hpp"
@@ -34,6 +35,7 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
   cuda::look_at_cuda(view, seen.stacks, ledger);
   zmq::look_at_zmq(view, seen.native, seen.stacks, ledger);
   look_at_crash(view, session.signal_thread, ledger);
+  add_side_car_names(view, ledger);
   add_sites(view, ledger);
   add_gaps(view, session.input, ledger);
 }
@@ -109,6 +111,8 @@ Analysis analyze(const AnalyzeOptions& options) {
     look(*session, *processes.back(), ledger);
   }
   join_processes(processes, ledger);
+  for (std::size_t i = 0; i < sessions.size(); ++i)
+    add_side_car_input(processes[i]->view, sessions[i]->side_car_problem, ledger);
   for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
   note_unrelated(sessions, analysis);
   settle_waits(analysis.facts);

@@ -7,9 +7,9 @@
 
 #include "bytes/input.hpp"
 #include "core/core.hpp"
-#include "core/side_car.hpp"
 #include "image/image.hpp"
 #include "modules/modules.hpp"
+#include "sidecar/side_car.hpp"
 #include "threads/threads.hpp"
 
 namespace coldcase {
@@ -24,6 +24,7 @@ struct Session {
   MemoryImage image;  // with the files' bytes where the core left them out
   std::unique_ptr<Threads> threads;
   std::optional<SideCar> side_car;  // when one lies beside the core
+  std::string side_car_problem;     // why the one that lies there is not used
 };
 
 // Throws Error when the file is no core we can read.

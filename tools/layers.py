@@ -2,22 +2,22 @@
 """The layer check: which folder of src/ may include which, and where third-party headers may stand.
 
 The order is the path of the data (src/README.md). A folder includes itself, folders before it, and
-include/coldcase. Folders below the memory wall include no folder above it, except base."""
+include/coldcase. Folders below the memory wall include no folder above it, except base and sidecar."""
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ORDER = ["base", "bytes", "core", "image", "modules", "threads", "lens", "holders",
-         "waits", "diagnose", "report", "triage", "cli"]
-WALL = {"waits", "diagnose", "report", "triage", "cli"}
+ORDER = ["base", "sidecar", "bytes", "core", "image", "modules", "threads", "lens", "holders",
+         "waits", "diagnose", "report", "triage", "capture", "cli"]
+WALL = {"waits", "diagnose", "report", "triage", "capture", "cli"}
 TOUCH_MEMORY = {"bytes", "core", "image", "modules", "threads", "lens", "holders"}
 THIRD_PARTY = {
-    "zstd.h": {"bytes"}, "sha256.h": {"base"},
+    "zstd.h": {"bytes", "capture"}, "sha256.h": {"base"},
     "gelf.h": {"modules", "threads"}, "libelf.h": {"modules", "threads"},
     "dwarf.h": {"modules", "threads"}, "elfutils/": {"modules", "threads"},
     "libiberty/": {"modules"},
-    "nlohmann/": {"report", "triage"}, "CLI/": {"cli"},
+    "nlohmann/": {"sidecar", "report", "triage"}, "CLI/": {"cli"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
 

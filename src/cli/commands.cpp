@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/text.hpp"
+#include "cli/capture_command.hpp"
 #include "cli/triage_command.hpp"
 
 namespace coldcase::cli {
@@ -24,6 +25,7 @@ struct Arguments {
   std::string pattern;
   std::string schema = "report";
   TriageArguments triage;
+  CaptureArguments capture;
 };
 
 void add_reading_options(CLI::App& command, Arguments& arguments) {
@@ -68,6 +70,8 @@ void add_report_options(CLI::App& command, Arguments& arguments) {
 // Sorts the plain arguments: cores, and programs that belong to them (gdb's order: PROGRAM CORE).
 void sort_files(Arguments& arguments) {
   for (const std::string& file : arguments.files) {
+    // DIR/core.* names side-cars too; each is read with the core it lies beside.
+    if (arguments.files.size() > 1 && file.ends_with(".side-car.json")) continue;
     if (arguments.files.size() + arguments.cores.size() > 1 &&
         kind_of_argument(file) == ArgumentKind::program) {
       arguments.analyze.executables.push_back(file);
@@ -188,14 +192,38 @@ int run_triage_from(Arguments& arguments, std::ostream& out, std::ostream& err) 
   return run_triage_command(arguments.triage, out, err);
 }
 
+void add_capture_options(CLI::App& command, Arguments& arguments) {
+  CaptureArguments& capture = arguments.capture;
+  command.add_option("PIDS", capture.options.pids, "The processes, by number")->required();
+  command.add_flag("--tree", capture.options.tree, "Their children too, all the way down");
+  command.add_option("-o,--output", capture.options.output, "The folder to write (made 0700)")
+      ->required();
+  command.add_flag("--analyze", capture.analyze,
+                   "Tell the story of the cores at once; exit codes as of analyze");
+  command.add_option("--gcore", capture.options.gcore, "gdb's gcore, when it is not in PATH");
+  command.add_flag("-q,--quiet", capture.quiet, "Print no list of what was written");
+  command.footer(
+      "Writes core.PID.zst and core.PID.side-car.json for each: the core, and what a core lacks\n"
+      "(thread names, open files, sockets, file locks). The processes stand still while they are\n"
+      "dumped and go on afterwards, whatever happens to coldcase meanwhile.\n"
+      "Example:\n"
+      "  coldcase capture $(pgrep -o -f train.py) --tree -o hang/ --analyze\n"
+      "Exit codes: 0 captured, 64 usage, 66 no such process or no gcore, 73 cannot write,\n"
+      "74 gcore failed, 75 interrupted, 77 no permission to trace");
+}
+
 int run_schema(const Arguments& arguments, std::ostream& out) {
   if (arguments.schema == "triage") {
     out << triage_schema();
     return exit_none;
   }
+  if (arguments.schema == "side-car") {
+    out << side_car_schema();
+    return exit_none;
+  }
   if (arguments.schema != "report" && arguments.schema != "report-closed") {
     throw Error(Trouble::usage, "no schema '" + clean_text(arguments.schema) +
-                                    "'; report, report-closed and triage are known");
+                                    "'; report, report-closed, triage and side-car are known");
   }
   render_schema(arguments.schema == "report-closed", out);
   return exit_none;
@@ -250,6 +278,7 @@ struct Commands {
   CLI::App* render = nullptr;
   CLI::App* show = nullptr;
   CLI::App* triage = nullptr;
+  CLI::App* capture = nullptr;
   CLI::App* patterns = nullptr;
   CLI::App* schema = nullptr;
 };
@@ -277,10 +306,14 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
   add_reading_options(*commands.show, arguments);
   commands.triage = app.add_subcommand("triage", "Many cores to one table of distinct problems");
   add_triage_options(*commands.triage, arguments);
+  commands.capture =
+      app.add_subcommand("capture", "Take cores of running processes, and let them go on");
+  add_capture_options(*commands.capture, arguments);
   commands.patterns = app.add_subcommand("patterns", "The patterns that are recognized");
   commands.patterns->add_option("SLUG", arguments.pattern, "One of them");
   commands.schema = app.add_subcommand("schema", "The JSON schema of a report");
-  commands.schema->add_option("NAME", arguments.schema, "report, report-closed or triage");
+  commands.schema->add_option("NAME", arguments.schema,
+                              "report, report-closed, triage or side-car");
   return commands;
 }
 
@@ -298,7 +331,7 @@ std::vector<std::string> complete(const CLI::App& app, std::vector<std::string> 
     throw Error(Trouble::usage,
                 clean_text(first) +
                     " is neither a command nor a file. Commands: analyze, render, show, triage, "
-                    "patterns, schema; see  coldcase --help");
+                    "capture, patterns, schema; see  coldcase --help");
   }
   words.insert(words.begin(), "analyze");
   return words;
@@ -336,6 +369,7 @@ int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& 
   if (commands.analyze->parsed()) return run_analyze(arguments, out);
   if (commands.render->parsed()) return run_render(arguments, out);
   if (commands.triage->parsed()) return run_triage_from(arguments, out, err);
+  if (commands.capture->parsed()) return run_capture_command(arguments.capture, out, err);
   if (commands.show->parsed()) return run_show(arguments, out);
   if (commands.patterns->parsed()) return run_patterns(arguments, out);
   return run_schema(arguments, out);

@@ -60,6 +60,10 @@ InputFact input_fact(const View& view, const Input& input) {
     fact.taken_at = rfc3339(input.modified);
     fact.taken_source = "mtime";
   }
+  if (view.side_car != nullptr && !view.side_car->taken_at.empty()) {
+    fact.taken_at = view.side_car->taken_at;
+    fact.taken_source = "side-car";
+  }
   return fact;
 }
 

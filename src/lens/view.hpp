@@ -4,9 +4,9 @@
 #include <coldcase/id.hpp>
 
 #include "core/core.hpp"
-#include "core/side_car.hpp"
 #include "image/image.hpp"
 #include "modules/modules.hpp"
+#include "sidecar/side_car.hpp"
 #include "threads/threads.hpp"
 
 namespace coldcase {

@@ -101,7 +101,8 @@ std::vector<const Finding*> other_findings(const Analysis& analysis) {
 
 std::vector<std::string> subject_lines(const Analysis& analysis) {
   std::vector<std::string> lines;
-  const std::vector<InputFact>& inputs = analysis.facts.inputs;
+  std::vector<InputFact> inputs = analysis.facts.inputs;
+  std::erase_if(inputs, [](const InputFact& input) { return input.kind == InputKind::sidecar; });
   for (const InputFact& input : inputs) {
     if (lines.size() == subject_limit && inputs.size() > subject_limit + 1) {
       lines.push_back("and " + counted(inputs.size() - subject_limit, "more file") + "; " +

@@ -575,7 +575,8 @@ def version_and_help(bench: Bench) -> Problems:
         slow = b"__asan_init" in program.read()  # a sanitizer takes its time to start
     if min(times) > 0.020 and not slow:
         problems.append("--version takes %d ms" % (min(times) * 1000))
-    for words in ([], ["analyze"], ["show"], ["render"], ["patterns"], ["schema"]):
+    for words in ([], ["analyze"], ["show"], ["render"], ["patterns"], ["schema"],
+                  ["capture"]):
         done = bench.run(*words, "--help")
         problems += wrong_code(done, 0)
         if not done.stdout or done.stderr:

@@ -5,6 +5,7 @@
 
 #include <coldcase/address.hpp>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,6 +41,7 @@ struct TaskInfo {
   std::string name;            // comm
   std::string state;           // R S D T ...
   std::string wchan;
+  std::optional<std::uint64_t> cpu_ms;  // user + system time, which gcore leaves out
 };
 
 // One row of /proc/PID/maps that is backed by a file or shared.
@@ -52,7 +54,8 @@ struct MappedFile {
   std::string path;
 };
 
-// One row of /proc/locks on a file the process has open, held or waited for.
+// One row of /proc/locks on a file the process has open, held or waited for; device and inode are
+// those of its OpenFile, also where the kernel's own differ (btrfs, overlayfs).
 struct FileLock {
   std::string kind;  // flock posix ofd
   bool write = false;
@@ -74,11 +77,13 @@ struct SideCar {
   std::string executable;
   std::vector<std::int64_t> children;
   std::vector<std::int64_t> zombies;  // children that have ended and were not waited for
+  std::map<std::int64_t, std::int32_t> statuses;  // of zombies, as wait(2) tells it, where known
   std::vector<TaskInfo> tasks;
   std::vector<OpenFile> files;
   std::vector<SocketInfo> sockets;
   std::vector<MappedFile> mappings;
   std::vector<FileLock> locks;
+  std::vector<std::string> incomplete;  // what could not be read, as sentences
 
   const OpenFile* find_file(std::int64_t fd) const {
     for (const OpenFile& file : files) {

@@ -1,0 +1,54 @@
+#include "lens/side_car_facts.hpp"
+
+#include <map>
+
+#include "base/text.hpp"
+#include "modules/symbols.hpp"
+
+namespace coldcase {
+
+// A thread is born with its creator's comm: only another name than the process's says something.
+void add_side_car_names(const View& view, Ledger& ledger) {
+  if (view.side_car == nullptr) return;
+  // A kernel core written inside a container has the inner ids.
+  const bool inner = view.core.process && view.core.process->pid != view.side_car->pid;
+  std::map<std::int32_t, const TaskInfo*> tasks;
+  for (const TaskInfo& task : view.side_car->tasks)
+    tasks.emplace(inner && task.inner_tid != 0 ? task.inner_tid : task.tid, &task);
+  for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
+    const auto task = tasks.find(view.core.threads[i].tid);
+    if (task == tasks.end()) continue;
+    ThreadFact& thread = ledger.thread(view.thread_id(i));
+    if (!thread.cpu_ms) thread.cpu_ms = task->second->cpu_ms;
+    if (!thread.name.empty() || task->second->name.empty() ||
+        task->second->name == view.side_car->name)
+      continue;
+    thread.name = clean_text(task->second->name);
+    thread.name_from = NameFrom::comm;
+  }
+}
+
+void add_side_car_input(const View& view, const std::string& problem, Ledger& ledger) {
+  if (!problem.empty()) {
+    ledger.add_note("side-car-refused", Severity::warning,
+                    "the side-car beside the core is not used: " + problem,
+                    {InputId{view.process.index}});
+  }
+  if (view.side_car == nullptr) return;
+  InputFact fact;
+  fact.kind = InputKind::sidecar;
+  fact.path = clean_text(shorten_home(view.side_car->path));
+  fact.process = view.process;
+  if (!view.side_car->taken_at.empty()) {
+    fact.taken_at = view.side_car->taken_at;
+    fact.taken_source = "side-car";
+  }
+  const InputId id{static_cast<std::uint32_t>(ledger.facts.inputs.size())};
+  ledger.facts.inputs.push_back(std::move(fact));
+  for (const std::string& gap : view.side_car->incomplete) {
+    ledger.add_note("side-car-incomplete", Severity::info, "the side-car lacks: " + clean_text(gap),
+                    {id});
+  }
+}
+
+}  // namespace coldcase
