@@ -8,6 +8,8 @@
 #include "lens/crash.hpp"
 #include "lens/cuda/cuda.hpp"
 #include "lens/glibc/waits.hpp"
+#include "lens/mpi/job.hpp"
+#include "lens/mpi/mpi.hpp"
 #include "lens/seen.hpp"
 #include "modules/symbols.hpp"
 #include "session.hpp"
@@ -30,6 +32,7 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
   look_at_glibc(view, seen.pthreads, seen.native, seen.stacks, ledger);
   cpython::look_at_cpython(view, python, seen.pthreads, seen.native, seen.stacks, ledger);
   cuda::look_at_cuda(view, seen.stacks, ledger);
+  mpi::add_place(view, ledger);
   look_at_crash(view, session.signal_thread, ledger);
   add_sites(view, ledger);
   add_gaps(view, session.input, ledger);
@@ -58,8 +61,13 @@ std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options,
   return sessions;
 }
 
-// Parent and child, or one core given twice: what makes several cores one incident.
-bool related(const Core& a, const Core& b) {
+// Parent and child, ranks of one MPI job, or one core given twice: what makes several cores one
+// incident.
+bool related(const Session& one, const Session& other) {
+  const std::string job = mpi::find_job(one.core, one.image);
+  if (!job.empty() && job == mpi::find_job(other.core, other.image)) return true;
+  const Core& a = one.core;
+  const Core& b = other.core;
   if (!a.process || !b.process) return false;
   return a.process->pid == b.process->ppid || b.process->pid == a.process->ppid ||
          (a.process->ppid == b.process->ppid && a.process->ppid > 1);
@@ -70,7 +78,7 @@ void note_unrelated(const std::vector<std::unique_ptr<Session>>& sessions, Analy
   for (std::size_t i = 1; i < sessions.size(); ++i) {
     bool joined = false;
     for (std::size_t k = 0; k < sessions.size(); ++k)
-      joined = joined || (k != i && related(sessions[i]->core, sessions[k]->core));
+      joined = joined || (k != i && related(*sessions[i], *sessions[k]));
     if (!joined) analysis.verdict.unrelated = true;
   }
   if (analysis.verdict.unrelated) {
@@ -106,6 +114,7 @@ Analysis analyze(const AnalyzeOptions& options) {
     look(*session, *processes.back(), ledger);
   }
   for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
+  mpi::look_at_mpi(processes, ledger);
   note_unrelated(sessions, analysis);
   settle_waits(analysis.facts);
   diagnose(analysis);

@@ -51,7 +51,9 @@ std::string process_name(const Analysis& analysis, ProcessId id) {
 std::string resource_name(const Analysis& analysis, ResourceId id) {
   const ResourceFact& resource = at(analysis, id);
   std::string name = resource.label.empty() ? "a " + kind_text(resource.kind) : resource.label;
-  const bool plain = resource.kind == WaitKind::gil || resource.at.empty();
+  // A communicator is at another address in each of its ranks.
+  const bool plain = resource.kind == WaitKind::gil || resource.kind == WaitKind::collective ||
+                     resource.at.empty();
   if (!plain && name.find("0x") == std::string::npos)
     name += " at " + hex(resource.at.front().address.value);
   return name;
@@ -183,6 +185,7 @@ std::string wait_target(const Analysis& analysis, const Wait& wait) {
   }
   std::string text = ref_name(analysis, wait.on.front());
   const RefKind kind = wait.on.front().kind;
+  if (wait.kind == WaitKind::io && kind == RefKind::process) return "a message with " + text;
   if (kind == RefKind::thread || kind == RefKind::process) text += " to end";
   if (wait.on.size() > 1) text += " or " + counted(wait.on.size() - 1, "other");
   return text + mode_text(wait.mode);

@@ -26,9 +26,13 @@ std::string how_known(const Analysis& analysis, const Edge& edge) {
 
 std::string waits_text(const Analysis& analysis, const Edge& edge) {
   std::string text = ref_name(analysis, edge.to);
+  const ThreadId from = edge.from.as<RefKind::thread>();
+  const bool message =
+      from.known() && at(analysis, from).wait && at(analysis, from).wait->kind == WaitKind::io;
+  if (message && edge.to.kind == RefKind::process) return "a message with " + text;
   if (edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process) return text + " to end";
-  if (const ThreadId id = edge.from.as<RefKind::thread>(); id.known()) {
-    const ThreadFact& thread = at(analysis, id);
+  if (from.known()) {
+    const ThreadFact& thread = at(analysis, from);
     if (thread.wait) text += mode_text(thread.wait->mode);
   }
   return text;
