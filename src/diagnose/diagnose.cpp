@@ -30,6 +30,11 @@ constexpr std::array table{
     Detector{"join-cycle", FindingKind::deadlock,
              "A thread waits for the end of another that waits for something the first holds.",
              "join target known", detect_join_cycle},
+    Detector{"collective-mismatch", FindingKind::deadlock,
+             "Ranks of an MPI job are in different collectives, or one never enters.",
+             "cores of the ranks; each one's unfinished message, and nothing on its way between "
+             "them",
+             detect_collective_mismatch},
     Detector{"crash-assert", FindingKind::crash, "An assertion failed.",
              "the C library's abort message", detect_crash_assert},
     Detector{"crash-uncaught-exception", FindingKind::crash,
@@ -94,6 +99,9 @@ std::size_t count_unknown(const Facts& facts) {
       std::ranges::count_if(facts.threads, [&](const ThreadFact& thread) {
         if (thread.state != ThreadState::blocked || !thread.wait ||
             thread.wait->ends == Ends::timeout)
+          return false;
+        // Ranks of an MPI job that wait for each other have a detector of their own.
+        if (thread.wait->kind == WaitKind::collective || thread.wait->kind == WaitKind::io)
           return false;
         if (thread.wait->on.size() > 1) return false;
         if (thread.wait->on.empty()) return true;
@@ -166,6 +174,9 @@ void judge_without_finding(Analysis& analysis) {
     note_unknown_holders(analysis);
     verdict.headline = counted(unknown, "thread") + (unknown == 1 ? " waits" : " wait") +
                        " without end for a lock whose holder the core does not tell";
+  } else if (has_note(facts, "mpi-ranks-missing")) {
+    verdict.headline =
+        "Ranks of an MPI job wait in MPI: the cores of the other ranks are needed to tell for whom";
   } else if (has_greenlets(facts)) {
     verdict.headline = "No deadlock among threads; greenlets that are switched out are not read";
   } else {

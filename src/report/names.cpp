@@ -23,8 +23,11 @@ std::string named(const Analysis& analysis, ThreadId id, const char* before_tid)
   if (name.empty()) name = "thread";
   if (thread.tid) name += std::string(" (") + before_tid + std::to_string(*thread.tid) + ")";
   // Only where tids alone could mislead: several processes in one report.
-  if (analysis.facts.processes.size() > 1 && thread.process.known())
-    name += " of " + process_name(analysis, thread.process);
+  if (analysis.facts.processes.size() > 1 && thread.process.known()) {
+    const auto& place = analysis.facts.processes[thread.process.index].mpi;
+    name += " of " + (place ? "rank " + std::to_string(place->rank)
+                            : process_name(analysis, thread.process));
+  }
   return name;
 }
 
@@ -42,6 +45,7 @@ std::string process_name(const Analysis& analysis, ProcessId id) {
   if (!id.known()) return "an unknown process";
   const ProcessFact& process = analysis.facts.processes[id.index];
   std::string name = process.label.empty() ? "process" : process.label;
+  if (process.mpi) name = "rank " + std::to_string(process.mpi->rank) + ", process";
   if (process.pid) name += " " + std::to_string(*process.pid);
   if (process.fate == Fate::exited) name += " (ended)";
   if (process.fate == Fate::killed && !process.captured) name += " (killed)";

@@ -50,10 +50,15 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
   const std::string waiter = ref_name(analysis, edge.from);
   const std::string target = waits_text(analysis, edge);
   bool held = false;
-  for (std::size_t i = 0; i < finding.path.size(); ++i) {
+  const auto leads_on = [&](std::size_t i) {
+    return finding.path[i].from == edge.to && finding.path[i].relation != Relation::waits_for;
+  };
+  // Several may wait for one resource, each for another party: theirs follows their own wait.
+  const bool own = wait + 1 < finding.path.size() && leads_on(wait + 1);
+  for (std::size_t i = own ? wait + 1 : 0; i < finding.path.size(); ++i) {
     const Edge& next = finding.path[i];
-    if (next.from != edge.to || next.relation == Relation::waits_for) continue;
-    if (edge.to.kind != RefKind::resource) continue;
+    if (own && !leads_on(i)) break;
+    if (!leads_on(i) || edge.to.kind != RefKind::resource) continue;
     used.insert(i);
     held = true;
     std::string by = ref_name(analysis, next.to);

@@ -73,6 +73,14 @@ void describe(const Shared& shared, Ledger& ledger) {
                                   ? "each rank here has received all that the others here sent it"
                                   : "sent by one rank here and not yet received by another";
     resource.words.push_back({"messages under way", Addr{}, *under_way, means});
+    Evidence evidence;
+    evidence.claim = "on " + resource.label + " " +
+                     (*under_way == 0 ? means : counted(*under_way, "message") + " " + means);
+    evidence.basis = Basis::memory;
+    evidence.resource = shared.resource;
+    evidence.source = "mca_pml_ob1_comm_proc_t.send_sequence, expected_sequence; " +
+                      std::string(shared.members.front().rank->library.source());
+    ledger.add_evidence(std::move(evidence));
   }
 }
 
