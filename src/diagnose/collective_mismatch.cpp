@@ -204,11 +204,11 @@ std::string Mismatch::headline() const {
                        join({calls.begin(), calls.end()}, ", "));
   }
   if (one.doing == Doing::collective && other.doing == Doing::collective) {
-    const std::string tail = one.communicator == other.communicator && one.communicator.known()
-                                 ? one.call + " while " + numbers(rest) + verb(rest) + "in " +
-                                       other.call + ", on " + scene_.label_of(one.communicator)
-                                 : what_of(one).substr(3) + " while " + numbers(rest) +
-                                       verb(rest) + what_of(other);
+    const std::string tail =
+        one.communicator == other.communicator && one.communicator.known()
+            ? one.call + " while " + numbers(rest) + verb(rest) + "in " + other.call + ", on " +
+                  scene_.label_of(one.communicator)
+            : what_of(one).substr(3) + " while " + numbers(rest) + verb(rest) + what_of(other);
     return as_headline(capital(numbers(odd)) + verb(odd) + "in " + tail);
   }
   const Group& waiting = one.doing == Doing::collective ? odd : rest;

@@ -71,8 +71,8 @@ bool is_member(const Scene& scene, const MpiJob& job, ResourceId communicator, P
   const ResourceFact& of = scene.resource(communicator);
   if (std::ranges::find(of.at, process, &Place::process) != of.at.end()) return true;
   return job.size_known && std::ranges::any_of(of.words, [&](const MemoryWord& word) {
-    return word.name == "size" && word.value == job.ranks.size() + job.missing.size();
-  });
+           return word.name == "size" && word.value == job.ranks.size() + job.missing.size();
+         });
 }
 
 // Each rank of its communicator that is not in the same call on it.
@@ -81,7 +81,7 @@ void wait_in_collective(const Scene& scene, std::size_t self, MpiJob& job) {
   for (std::size_t i = 0; i < job.ranks.size(); ++i) {
     const MpiRank& other = job.ranks[i];
     if (i == self) continue;
-    if (rank.communicator.known() && !has_process(scene.resource(rank.communicator), other.process))
+    if (rank.communicator.known() && !is_member(scene, job, rank.communicator, other.process))
       continue;
     const bool there = other.doing == Doing::collective && other.call == rank.call &&
                        (other.communicator == rank.communicator || !rank.communicator.known() ||

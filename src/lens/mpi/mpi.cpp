@@ -26,6 +26,12 @@ std::string ranks_text(const std::vector<std::int64_t>& ranks) {
   return (ranks.size() == 1 ? "rank " : "ranks ") + list_of(ranks);
 }
 
+std::string name_of(const Library& library) {
+  const std::string version = library.version();
+  return (library.implementation() == Implementation::open_mpi ? "Open MPI" : "MPICH") +
+         (version.empty() ? "" : " " + version);
+}
+
 class MpiLens {
  public:
   MpiLens(const std::vector<std::unique_ptr<Seen>>& processes, Ledger& ledger) : ledger_(ledger) {
@@ -38,6 +44,7 @@ class MpiLens {
       for (const RankCall& call : rank.calls) record(rank, call);
     }
     note_missing_ranks();
+    note_unknown_layouts();
   }
 
  private:
@@ -51,6 +58,7 @@ class MpiLens {
   const Shared* find_shared(const Rank& rank, const Communicator* communicator) const;
   std::string peer_text(const Call& call) const;
   void note_missing_ranks();
+  void note_unknown_layouts();
 
   Ledger& ledger_;
   std::vector<Rank> ranks_;
@@ -199,6 +207,24 @@ void MpiLens::record(const Rank& rank, const RankCall& of) {
   if (of.call.kind != CallKind::other && of.call.waiting) add_wait(rank, of);
 }
 
+// Whoever is in MPI_Finalize has none any more: there is nothing to miss.
+void MpiLens::note_unknown_layouts() {
+  std::map<std::string, std::vector<Ref>> unknown;
+  for (const Rank& rank : ranks_) {
+    const bool missed = std::ranges::any_of(rank.calls, [](const RankCall& of) {
+      return of.call.waiting && of.call.kind != CallKind::other && of.call.name != "MPI_Finalize";
+    });
+    if (missed && !rank.library.fits()) unknown[name_of(rank.library)].emplace_back(rank.process());
+  }
+  for (auto& [name, about] : unknown) {
+    ledger_.add_note("mpi-layout-unknown", Severity::info,
+                     name +
+                         " keeps its communicators otherwise than the versions measured: which "
+                         "call a rank is in is read from its stack, on which communicator is not",
+                     std::move(about));
+  }
+}
+
 // Jobs of which a rank waits in MPI and not all ranks are here.
 void MpiLens::note_missing_ranks() {
   struct Job {
@@ -288,13 +314,6 @@ void add_place(const View& view, Ledger& ledger) {
   fact.details = library->implementation() == Implementation::open_mpi ? "Open MPI" : "MPICH";
   process.runtimes.push_back(std::move(fact));
   if (library->implementation() == Implementation::open_mpi) settle_signal(view, ledger);
-  if (!library->fits()) {
-    ledger.add_note("mpi-layout-unknown", Severity::info,
-                    fact.details + " " + process.runtimes.back().version +
-                        " keeps its communicators otherwise than the versions measured here: which "
-                        "call a rank is in is read from its stack, on which communicator is not",
-                    {view.process});
-  }
 }
 
 void look_at_mpi(const std::vector<std::unique_ptr<Seen>>& processes, Ledger& ledger) {
