@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "diagnose/mpi_ranks.hpp"
 #include "diagnose/signature.hpp"
 
 namespace coldcase {
@@ -35,6 +36,12 @@ constexpr std::array table{
              "cores of the ranks; each one's unfinished message, and nothing on its way between "
              "them",
              detect_collective_mismatch},
+    Detector{"message-cycle", FindingKind::deadlock,
+             "Ranks of an MPI job wait in a ring for messages of each other.",
+             "cores of the ranks, and each one's unfinished message", detect_message_cycle},
+    Detector{"collective-wait", FindingKind::info,
+             "Ranks of an MPI job wait in a collective for one that can still come.",
+             "cores of the ranks", detect_collective_wait},
     Detector{"crash-assert", FindingKind::crash, "An assertion failed.",
              "the C library's abort message", detect_crash_assert},
     Detector{"crash-uncaught-exception", FindingKind::crash,
@@ -76,7 +83,8 @@ void set_tags(Analysis& analysis) {
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
     const Finding& finding = analysis.findings[f];
     for (const ThreadId id : finding.threads) {
-      if (finding.confidence == Confidence::hypothesis) continue;
+      if (finding.confidence == Confidence::hypothesis || finding.kind == FindingKind::info)
+        continue;
       ThreadFact& thread = analysis.facts.threads[id.index];
       thread.findings.push_back({f});
       thread.tag = finding.kind == FindingKind::crash ? Tag::crashed : Tag::deadlocked;
@@ -177,6 +185,8 @@ void judge_without_finding(Analysis& analysis) {
   } else if (has_note(facts, "mpi-ranks-missing")) {
     verdict.headline =
         "Ranks of an MPI job wait in MPI: the cores of the other ranks are needed to tell for whom";
+  } else if (has_stuck_ranks(facts)) {
+    verdict.headline = "All ranks of an MPI job wait for messages; for whose could not be read";
   } else if (has_greenlets(facts)) {
     verdict.headline = "No deadlock among threads; greenlets that are switched out are not read";
   } else {

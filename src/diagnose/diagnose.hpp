@@ -27,6 +27,8 @@ std::vector<Finding> detect_self_deadlock(const Scene& scene);
 std::vector<Finding> detect_lock_cycle(const Scene& scene);
 std::vector<Finding> detect_join_cycle(const Scene& scene);
 std::vector<Finding> detect_collective_mismatch(const Scene& scene);
+std::vector<Finding> detect_message_cycle(const Scene& scene);
+std::vector<Finding> detect_collective_wait(const Scene& scene);
 std::vector<Finding> detect_crash_assert(const Scene& scene);
 std::vector<Finding> detect_crash_uncaught_exception(const Scene& scene);
 std::vector<Finding> detect_crash_abort(const Scene& scene);

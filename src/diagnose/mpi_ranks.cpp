@@ -213,6 +213,13 @@ std::vector<std::size_t> find_rank_ring(const MpiJob& job, const Knot& knot) {
   return {};
 }
 
+bool has_stuck_ranks(const Facts& facts) {
+  const std::vector<Ring> none;
+  const std::vector<MpiJob> jobs = find_jobs({facts, none});
+  return std::ranges::any_of(
+      jobs, [](const MpiJob& job) { return std::ranges::any_of(job.ranks, &MpiRank::stuck); });
+}
+
 bool leaves_early(std::string_view call) {
   static constexpr std::array early{"MPI_Bcast",   "MPI_Scatter", "MPI_Scatterv", "MPI_Gather",
                                     "MPI_Gatherv", "MPI_Reduce",  "MPI_Scan",     "MPI_Exscan"};

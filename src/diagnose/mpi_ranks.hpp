@@ -44,6 +44,9 @@ std::vector<Knot> find_knots(const MpiJob& job);
 // A shortest ring of `waits_for` inside the knot, from its lowest rank; empty when there is none.
 std::vector<std::size_t> find_rank_ring(const MpiJob& job, const Knot& knot);
 
+// Some rank waits for others that all wait too, whether or not it can be told for whom.
+bool has_stuck_ranks(const Facts& facts);
+
 // The calls that some ranks may leave before others have entered: there a rank in the next
 // collective and one still in this are no contradiction by themselves.
 bool leaves_early(std::string_view call);

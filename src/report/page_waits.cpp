@@ -58,7 +58,7 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
   for (std::size_t i = own ? wait + 1 : 0; i < finding.path.size(); ++i) {
     const Edge& next = finding.path[i];
     if (own && !leads_on(i)) break;
-    if (!leads_on(i) || edge.to.kind != RefKind::resource) continue;
+    if (!leads_on(i) || (!own && edge.to.kind != RefKind::resource)) continue;
     used.insert(i);
     held = true;
     std::string by = ref_name(analysis, next.to);

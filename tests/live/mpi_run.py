@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Set
 
 import makecore
 
@@ -40,6 +40,7 @@ class Job:
     def __init__(self, kind: str, size: int, command: Sequence[str], folder: str) -> None:
         self._folder, self._size = folder, size
         self.truths: List[Dict[str, Any]] = []
+        self._stopped: Set[int] = set()
         shutil.rmtree(folder, ignore_errors=True)
         for rank in range(size):
             os.makedirs(self._rank_folder(rank))
@@ -104,8 +105,12 @@ class Job:
 
     def _dump_with_kernel(self) -> List[str]:
         makecore.check_kernel_dumps()
-        # All at once stopped first: a launcher ends the others when one rank ends.
-        os.kill(self._launcher.pid, signal.SIGSTOP)
+        # A launcher ends the other ranks when one ends, in the middle of their dumps: first it is
+        # stopped, and MPICH's proxy, which is the ranks' parent.
+        self._stopped = {self._launcher.pid} | {int(self._stat(truth["pid"])[1])
+                                                for truth in self.truths}
+        for pid in self._stopped:
+            os.kill(pid, signal.SIGSTOP)
         for truth in self.truths:
             os.kill(truth["pid"], signal.SIGABRT)
         end = time.monotonic() + makecore.DUMP_TIMEOUT
@@ -123,16 +128,21 @@ class Job:
         return cores
 
     @staticmethod
-    def _state(pid: int) -> str:
+    def _stat(pid: int) -> List[str]:
+        """State and parent, first of what follows the name."""
+        with open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+
+    def _state(self, pid: int) -> str:
         try:
-            with open("/proc/%d/stat" % pid, encoding="utf-8", errors="replace") as file:
-                return file.read().rpartition(")")[2].split()[0]
+            return self._stat(pid)[0]
         except OSError:
             return ""
 
     def end(self) -> None:
         if self._launcher.poll() is None:
-            os.kill(self._launcher.pid, signal.SIGCONT)
+            for pid in self._stopped:
+                os.kill(pid, signal.SIGCONT)  # a stopped one cannot end either
             for truth in self.truths:
                 if self._state(truth["pid"]) not in ("Z", ""):
                     os.kill(truth["pid"], signal.SIGKILL)

@@ -147,8 +147,9 @@ std::vector<Communicator> Library::read_table(const OpenMpiLayout& layout, Addr 
     const auto slot = image.read_pointer(offset_by(Addr{*slots}, std::int64_t{i} * 8));
     if (!slot) break;
     if (slot->value == 0) continue;
-    if (auto communicator = read_communicator(layout, *slot))
-      found.push_back(std::move(*communicator));
+    // Its place in the table is its id; one that is still being made has another (or none).
+    auto communicator = read_communicator(layout, *slot);
+    if (communicator && communicator->id == i) found.push_back(std::move(*communicator));
   }
   return found;
 }

@@ -1,5 +1,5 @@
-// Ranks of one MPI job that wait for each other, or do not. Each rank says where it will be:
-//   READY {"rank":0,"pid":7,"site":{"function":"enter","file":"mpi_mismatch.c","line":40}}
+// Ranks of one MPI job that wait for each other, or do not. Each says what it will be in:
+//   READY {"rank":0,"pid":7,"call":"MPI_Bcast","on":"MPI_COMM_WORLD","site":{"function":...}}
 //   mpirun -n 2 mpi_mismatch CASE
 #include <mpi.h>
 #include <pthread.h>
@@ -13,52 +13,57 @@ static int rank, size;
 static double* data;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
-#define SAY_READY() ready(__func__, __LINE__ + 1)
-static void ready(const char* function, int line) {
+// The next line is where this rank will stay: in `call` on the communicator, or in no call of MPI.
+#define STAYS(call, of) ready(call, of, __func__, __LINE__ + 1)
+static void ready(const char* call, MPI_Comm of, const char* function, int line) {
+  char name[MPI_MAX_OBJECT_NAME] = "";
+  int length = 0;
+  if (of != MPI_COMM_NULL) MPI_Comm_get_name(of, name, &length);
+  if (strncmp(name, "MPI COMMUNICATOR", 16) == 0) name[0] = '\0';  // Open MPI's own
   printf(
-      "READY {\"rank\":%d,\"pid\":%d,\"site\":{\"function\":\"%s\",\"file\":\"mpi_mismatch.c\","
-      "\"line\":%d}}\n",
-      rank, (int)getpid(), function, line);
+      "READY {\"rank\":%d,\"pid\":%d,\"call\":\"%s\",\"on\":\"%s\",\"site\":{\"function\":\"%s\","
+      "\"file\":\"mpi_mismatch.c\",\"line\":%d}}\n",
+      rank, (int)getpid(), call, name, function, line);
   fflush(stdout);
 }
 
 static void use_cached(MPI_Comm of, int root) {
-  SAY_READY();
+  STAYS("MPI_Bcast", of);
   MPI_Bcast(data, large, MPI_DOUBLE, root, of);
 }
 
 static void sum_up(MPI_Comm of) {
-  SAY_READY();
+  STAYS("MPI_Allreduce", of);
   MPI_Allreduce(MPI_IN_PLACE, data, large, MPI_DOUBLE, MPI_SUM, of);
 }
 
 static void meet(MPI_Comm of) {
-  SAY_READY();
+  STAYS("MPI_Barrier", of);
   MPI_Barrier(of);
 }
 
 static void receive(int from, int tag) {
-  SAY_READY();
+  STAYS("MPI_Recv", MPI_COMM_NULL);
   MPI_Recv(data, large, MPI_DOUBLE, from, tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
 }
 
 static void finish(void) {
-  SAY_READY();
+  STAYS("MPI_Finalize", MPI_COMM_NULL);
   MPI_Finalize();
 }
 
 static void lock_twice(void) {
   pthread_mutex_lock(&mutex);
-  SAY_READY();
+  STAYS("", MPI_COMM_NULL);
   pthread_mutex_lock(&mutex);
 }
 
 static void compute(void) {
-  SAY_READY();
+  STAYS("", MPI_COMM_NULL);
   for (volatile unsigned long i = 0;; ++i) data[i % large] += 1;
 }
 
-// The even ranks' own communicator; the odd ones have theirs, with the same context id.
+// The even ranks' own communicator and the odd ones' have one context id.
 static void split(void) {
   MPI_Comm half;
   MPI_Comm_split(MPI_COMM_WORLD, rank % 2, rank, &half);
@@ -89,7 +94,6 @@ int main(int argc, char** argv) {
   if (strcmp(name, "server") == 0 && rank == 0) receive(MPI_ANY_SOURCE, MPI_ANY_TAG);
   if (strcmp(name, "server") == 0) compute();
   if (strcmp(name, "messages") == 0) receive((rank + 1) % size, 5);
-  if (strcmp(name, "together") == 0) meet(MPI_COMM_WORLD);
   if (rank != odd) sum_up(MPI_COMM_WORLD);
   if (strcmp(name, "mismatch") == 0) use_cached(MPI_COMM_WORLD, 0);
   if (strcmp(name, "barrier") == 0) meet(MPI_COMM_WORLD);
