@@ -281,11 +281,12 @@ StoryLine Mismatch::traffic_line() const {
                 "ranks still move.";
     return line;
   }
-  line.text = told ? "Nothing is on its way that could end this: each of these ranks has received "
-                     "every message that the others sent it."
-                   : "Whether messages are still on their way between them is not recorded where "
-                     "it could be read: cores taken one after the other from ranks that still move "
-                     "can look alike.";
+  line.text =
+      told ? "Nothing is on its way that could end this: each rank that waits in MPI has received "
+             "every message that the others sent it."
+           : "Whether messages are still on their way between them is not recorded where "
+             "it could be read: cores taken one after the other from ranks that still move "
+             "can look alike.";
   return line;
 }
 

@@ -24,15 +24,19 @@ std::string how_known(const Analysis& analysis, const Edge& edge) {
   return text;
 }
 
+// A rank waits for what another process sends it, not for its end.
+bool is_message(const Analysis& analysis, const Edge& edge) {
+  const ThreadId from = edge.from.as<RefKind::thread>();
+  return from.known() && edge.to.kind == RefKind::process && at(analysis, from).wait &&
+         at(analysis, from).wait->kind == WaitKind::io;
+}
+
 std::string waits_text(const Analysis& analysis, const Edge& edge) {
   std::string text = ref_name(analysis, edge.to);
-  const ThreadId from = edge.from.as<RefKind::thread>();
-  const bool message =
-      from.known() && at(analysis, from).wait && at(analysis, from).wait->kind == WaitKind::io;
-  if (message && edge.to.kind == RefKind::process) return "a message with " + text;
+  if (is_message(analysis, edge)) return "a message with " + text;
   if (edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process) return text + " to end";
-  if (from.known()) {
-    const ThreadFact& thread = at(analysis, from);
+  if (const ThreadId id = edge.from.as<RefKind::thread>(); id.known()) {
+    const ThreadFact& thread = at(analysis, id);
     if (thread.wait) text += mode_text(thread.wait->mode);
   }
   return text;
@@ -58,7 +62,8 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
   for (std::size_t i = own ? wait + 1 : 0; i < finding.path.size(); ++i) {
     const Edge& next = finding.path[i];
     if (own && !leads_on(i)) break;
-    if (!leads_on(i) || (!own && edge.to.kind != RefKind::resource)) continue;
+    const bool holds = edge.to.kind == RefKind::resource || (own && is_message(analysis, edge));
+    if (!leads_on(i) || !holds) continue;
     used.insert(i);
     held = true;
     std::string by = ref_name(analysis, next.to);

@@ -39,14 +39,19 @@ bool ambiguous(const std::vector<Shared::Member>& members) {
   });
 }
 
-// Messages that one rank has sent and the other not received, over all pairs that are here; nothing
-// when the library does not tell.
+bool waits(const Rank& rank) {
+  return std::ranges::any_of(rank.calls, [](const RankCall& of) { return of.call.waiting; });
+}
+
+// Messages that one rank has sent and a waiting one not received, over all pairs that are here;
+// nothing when the library does not tell. Who is not in MPI receives nothing, and that ends no
+// wait.
 std::optional<std::uint64_t> count_under_way(const std::vector<Shared::Member>& members) {
   if (members.size() < 2 || members.size() * members.size() > most_pairs) return std::nullopt;
   std::uint64_t under_way = 0;
   for (const Shared::Member& from : members) {
     for (const Shared::Member& to : members) {
-      if (from.rank == to.rank) continue;
+      if (from.rank == to.rank || !waits(*to.rank)) continue;
       const auto sent = from.rank->library.read_traffic(*from.communicator, to.communicator->rank);
       const auto received =
           to.rank->library.read_traffic(*to.communicator, from.communicator->rank);
@@ -69,9 +74,9 @@ void describe(const Shared& shared, Ledger& ledger) {
   resource.words = {{"size", Addr{}, size, counted(size, "rank")},
                     {"context id", Addr{}, communicator.id, ""}};
   if (const auto under_way = count_under_way(shared.members)) {
-    const std::string means = *under_way == 0
-                                  ? "each rank here has received all that the others here sent it"
-                                  : "sent by one rank here and not yet received by another";
+    const std::string means =
+        *under_way == 0 ? "each rank here that waits has received all that the others here sent it"
+                        : "sent by one rank here and not yet received by another that waits";
     resource.words.push_back({"messages under way", Addr{}, *under_way, means});
     Evidence evidence;
     evidence.claim = "on " + resource.label + " " +
