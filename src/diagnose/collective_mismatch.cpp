@@ -15,33 +15,39 @@ std::string capital(std::string text) {
   return text;
 }
 
-// Ranks that do the same at the same place.
+// Ranks that do the same; those of one line of the story at the same place too.
 struct Group {
   std::vector<std::size_t> ranks;  // indices into the job's
   std::string what;                // "in MPI_Bcast on MPI_COMM_WORLD"
-  std::string where;               // "use_cached at mpi_mismatch.c:27"; may be empty
+  std::string where;               // "use_cached at mpi_mismatch.c:27", of its first; may be empty
 };
+
+// The odd ones first: what a few do and the others do not is what to look at.
+std::vector<Group> in_order(const std::map<std::pair<std::string, std::string>, Group>& groups) {
+  std::vector<Group> ordered;
+  for (const auto& [key, group] : groups) ordered.push_back(group);
+  std::ranges::stable_sort(ordered, [](const Group& a, const Group& b) {
+    return std::pair(a.ranks.size(), a.ranks.front()) < std::pair(b.ranks.size(), b.ranks.front());
+  });
+  return ordered;
+}
 
 class Mismatch {
  public:
   Mismatch(const Scene& scene, const MpiJob& job, const Knot& knot)
       : scene_(scene), job_(job), knot_(knot) {
     take_involved();
-    std::map<std::pair<std::string, std::string>, Group> groups;
+    std::map<std::pair<std::string, std::string>, Group> parties, groups;
     for (const std::size_t i : involved_) {
       const std::string what = what_of(job_.ranks[i]);
       const std::string where = Scene::text_of(scene_.site_of(job_.ranks[i].thread));
-      Group& group = groups[{what, where}];
-      group.what = what;
-      group.where = where;
-      group.ranks.push_back(i);
+      for (Group* group : {&parties[{what, ""}], &groups[{what, where}]}) {
+        if (group->ranks.empty()) *group = {{}, what, where};
+        group->ranks.push_back(i);
+      }
     }
-    for (auto& [key, group] : groups) groups_.push_back(std::move(group));
-    // The odd ones first: what a few do and the others do not is what to look at.
-    std::ranges::stable_sort(groups_, [](const Group& a, const Group& b) {
-      return std::pair(a.ranks.size(), a.ranks.front()) <
-             std::pair(b.ranks.size(), b.ranks.front());
-    });
+    parties_ = in_order(parties);
+    groups_ = in_order(groups);
   }
 
   bool waited_for() const { return involved_.size() > 1 && !collectives().empty(); }
@@ -71,7 +77,8 @@ class Mismatch {
   const MpiJob& job_;
   const Knot& knot_;
   std::vector<std::size_t> involved_;  // the knot, and who waits for one of it in a collective
-  std::vector<Group> groups_;
+  std::vector<Group> parties_;         // by what they do
+  std::vector<Group> groups_;          // and where
 };
 
 void Mismatch::take_involved() {
@@ -187,8 +194,8 @@ Confidence Mismatch::confidence() const {
 }
 
 std::string Mismatch::headline() const {
-  const Group& odd = groups_.front();
-  const Group& rest = groups_.back();
+  const Group& odd = parties_.front();
+  const Group& rest = parties_.back();
   const auto numbers = [&](const Group& group) {
     std::vector<std::int64_t> all;
     for (const std::size_t i : group.ranks) all.push_back(job_.ranks[i].rank);
@@ -197,7 +204,7 @@ std::string Mismatch::headline() const {
   const auto verb = [](const Group& group) { return group.ranks.size() == 1 ? " is " : " are "; };
   const MpiRank& one = job_.ranks[odd.ranks.front()];
   const MpiRank& other = job_.ranks[rest.ranks.front()];
-  if (groups_.size() > 2) {
+  if (parties_.size() > 2) {
     const std::set<std::string> calls = collectives();
     return as_headline(counted(involved_.size(), "rank") +
                        " of an MPI job wait for each other in " +
@@ -214,9 +221,10 @@ std::string Mismatch::headline() const {
   const Group& waiting = one.doing == Doing::collective ? odd : rest;
   const Group& away = one.doing == Doing::collective ? rest : odd;
   const MpiRank& absent = job_.ranks[away.ranks.front()];
-  return as_headline(capital(numbers(waiting)) + (waiting.ranks.size() == 1 ? " waits" : " wait") +
-                     " in " + job_.ranks[waiting.ranks.front()].call + " for " + numbers(away) +
-                     (absent.call.empty() ? ", blocked outside of MPI" : ", in " + absent.call));
+  return as_headline(capital(numbers(away)) + ", " +
+                     (absent.call.empty() ? "blocked outside of MPI" : "in " + absent.call) +
+                     (away.ranks.size() == 1 ? ", keeps " : ", keep ") + numbers(waiting) +
+                     " waiting in " + job_.ranks[waiting.ranks.front()].call);
 }
 
 void Mismatch::tell(Finding& finding) const {
@@ -235,7 +243,7 @@ void Mismatch::tell(Finding& finding) const {
   const std::string rule =
       has_blocked() ? "A collective ends when every rank of its communicator has entered it, and "
                       "the blocked rank cannot enter it any more."
-      : collectives().size() > 1 || groups_.size() == 1 || communicators().size() != 1
+      : collectives().size() > 1 || parties_.size() == 1 || communicators().size() != 1
           ? "Every rank of a communicator has to make the same collective calls in the same order: "
             "one call does not answer another, so none of these can ever return."
           : "A collective ends when every rank of its communicator has entered it: the ranks in it "
@@ -291,18 +299,18 @@ StoryLine Mismatch::traffic_line() const {
 }
 
 void Mismatch::advise(Finding& finding) const {
-  const Group& odd = groups_.front();
+  const Group& odd = parties_.front();
   const MpiRank& one = job_.ranks[odd.ranks.front()];
-  const bool alone = groups_.size() > 1 && odd.ranks.size() < groups_.back().ranks.size();
+  const bool alone = parties_.size() > 1 && odd.ranks.size() < parties_.back().ranks.size();
   std::vector<std::int64_t> numbers;
   for (const std::size_t i : odd.ranks) numbers.push_back(job_.ranks[i].rank);
   const auto location = Scene::location_of(scene_.site_of(one.thread));
   finding.location = location;
   const std::string to = odd.where.empty() ? "here" : "to " + odd.where;
-  const std::string& elsewhere = groups_.back().where;
+  const std::string& elsewhere = parties_.back().where;
   std::string find = alone ? "Find why " + ranks_text(numbers) + " came " + to
                            : "Find where the ways of these ranks part before they come " + to;
-  if (groups_.size() > 1 && !elsewhere.empty() && elsewhere != odd.where)
+  if (parties_.size() > 1 && !elsewhere.empty() && elsewhere != odd.where)
     find += (alone ? ", where the others came to " : " and ") + elsewhere;
   finding.advice.push_back(
       {find + ": usually a condition on a rank's own data (a cache hit, an error, a file that is "
