@@ -181,10 +181,13 @@ Confidence Mismatch::confidence() const {
     const auto& wait = scene_.thread(rank.thread).wait;
     if (wait) sure = std::min(sure, wait->confidence);
     // Whom it waits for is not read: any of the others, and none can come.
-    if (rank.any_peer || rank.doing == Doing::blocked ||
-        (rank.doing == Doing::collective && !rank.communicator.known() &&
-         rank.call != "MPI_Finalize"))
-      sure = std::min(sure, Confidence::likely);
+    if (rank.any_peer || rank.doing == Doing::blocked) sure = std::min(sure, Confidence::likely);
+    // On which communicator is not known: with more than two ranks it may be none of the others'.
+    if (rank.doing == Doing::collective && !rank.communicator.known() &&
+        rank.call != "MPI_Finalize") {
+      const bool two = job_.size_known && job_.ranks.size() + job_.missing.size() == 2;
+      sure = std::min(sure, two ? Confidence::likely : Confidence::hypothesis);
+    }
   }
   const std::set<std::string> calls = collectives();
   if (std::ranges::any_of(calls, [](const std::string& c) { return leaves_early(c); }) &&

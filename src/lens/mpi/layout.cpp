@@ -30,6 +30,31 @@ constexpr std::array open_mpi{
                   .pml_size = 224,
                   .peer_expected = 24,
                   .peer_sent = 28},
+    // From 5.0 on the context id is 16 bytes and agreed on otherwise; c_index, the place in the
+    // table, is what the ranks have in common.
+    OpenMpiLayout{.measured = "Open MPI 5.0.11 (PyPI)",
+                  .table_size = 88,
+                  .table_slots = 112,
+                  .comm_name = 160,
+                  .name_is_pointer = true,
+                  .comm_id = 216,
+                  .comm_rank = 220,
+                  .comm_group = 264,
+                  .comm_pml = 328,
+                  .group_size = 16,
+                  .group_procs = 32,
+                  .proc_name = 40,
+                  .request_complete = 88,
+                  .request_state = 96,
+                  .request_object = 152,
+                  .request_type = 168,
+                  .request_comm = 176,
+                  .request_peer = 488,
+                  .request_tag = 492,
+                  .pml_peers = 216,
+                  .pml_size = 224,
+                  .peer_expected = 24,
+                  .peer_sent = 28},
 };
 
 constexpr std::array mpich{
@@ -41,6 +66,14 @@ constexpr std::array mpich{
                 .rank = 72,
                 .size = 88,
                 .name = 116},
+    MpichLayout{.measured = "MPICH 5.0.2 (PyPI)",
+                .handle = 0,
+                .references = 4,
+                .context = 12,
+                .receive_context = 16,
+                .rank = 20,
+                .size = 24,
+                .name = 200},
 };
 
 }  // namespace
