@@ -25,6 +25,7 @@ struct Group {
 // The odd ones first: what a few do and the others do not is what to look at.
 std::vector<Group> in_order(const std::map<std::pair<std::string, std::string>, Group>& groups) {
   std::vector<Group> ordered;
+  ordered.reserve(groups.size());
   for (const auto& [key, group] : groups) ordered.push_back(group);
   std::ranges::stable_sort(ordered, [](const Group& a, const Group& b) {
     return std::pair(a.ranks.size(), a.ranks.front()) < std::pair(b.ranks.size(), b.ranks.front());
@@ -147,16 +148,10 @@ std::set<ResourceId> Mismatch::communicators() const {
 // the counters of messages tell such a picture from a real one.
 Confidence Mismatch::ceiling_by_traffic() const {
   Confidence most = Confidence::proved;
-  const std::set<std::string> calls = collectives();
-  const bool early =
-      std::ranges::any_of(calls, [](const std::string& c) { return leaves_early(c); });
-  const bool by_message = std::ranges::any_of(
-      involved_, [&](std::size_t i) { return job_.ranks[i].doing == Doing::message; });
   for (const ResourceId id : communicators()) {
     const auto count = under_way(scene_.resource(id));
     if (count && *count > 0) return Confidence::hypothesis;
-    if (!count)
-      most = std::min(most, early || by_message ? Confidence::likely : Confidence::very_likely);
+    if (!count) most = Confidence::likely;
   }
   return most;
 }

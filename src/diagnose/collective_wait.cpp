@@ -17,6 +17,7 @@ struct Waiting {
 
 std::vector<std::int64_t> numbers_of(const MpiJob& job, const auto& ranks) {
   std::vector<std::int64_t> numbers;
+  numbers.reserve(ranks.size());
   for (const std::size_t i : ranks) numbers.push_back(job.ranks[i].rank);
   return numbers;
 }

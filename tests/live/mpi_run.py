@@ -22,18 +22,17 @@ import makecore
 READY_TIMEOUT = 60.0
 STAY = 1.0  # seconds from the last READY to the dump: long enough to be in the call
 
-LAUNCHERS = {
-    "openmpi": ["mpirun.openmpi", "--allow-run-as-root", "--oversubscribe", "-n"],
-    "mpich": ["mpirun.mpich", "-n"],
-}
+OPTIONS = {"openmpi": ["--allow-run-as-root", "--oversubscribe"], "mpich": []}
 RANK_VARIABLES = {"openmpi": "OMPI_COMM_WORLD_RANK", "mpich": "PMI_RANK"}
 
 
-def find_launcher(kind: str) -> List[str]:
-    command = LAUNCHERS[kind]
-    if shutil.which(command[0]) is None:
-        raise makecore.CannotMake("no " + command[0])
-    return command
+def find_tool(kind: str, tool: str) -> str:
+    """mpicc or mpirun of an implementation: Debian's, or COLDCASE_OPENMPI=/prefix's."""
+    prefix = os.environ.get("COLDCASE_" + kind.upper(), "")
+    path = os.path.join(prefix, "bin", tool) if prefix else shutil.which(tool + "." + kind)
+    if path is None or not os.path.exists(path):
+        raise makecore.CannotMake("no %s of %s" % (tool, kind))
+    return path
 
 
 class Job:
@@ -48,13 +47,12 @@ class Job:
         inner = 'cd "%s/r$%s" && exec %s >said.txt' % (folder, RANK_VARIABLES[kind],
                                                         shlex.join(command))
         environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", MALLOC_ARENA_MAX="1",
-                           OMPI_MCA_mpi_yield_when_idle="1", OMPI_MCA_btl="self,vader",
-                           OMPI_MCA_pml="ob1")
+                           OMPI_MCA_mpi_yield_when_idle="1")
         with open(os.path.join(folder, "mpirun.txt"), "wb") as said:
             self._launcher = subprocess.Popen(
-                [*find_launcher(kind), str(size), "sh", "-c", inner], cwd=folder, env=environment,
-                stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT,
-                start_new_session=True, preexec_fn=makecore.allow_core)
+                [find_tool(kind, "mpirun"), *OPTIONS[kind], "-n", str(size), "sh", "-c", inner],
+                cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=said,
+                stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=makecore.allow_core)
 
     def _rank_folder(self, rank: int) -> str:
         return os.path.join(self._folder, "r%d" % rank)

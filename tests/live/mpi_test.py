@@ -3,7 +3,8 @@
 
     mpi_test.py --program build/dev/coldcase --work build/dev/live/mpi [--case split] [--keep]
 
-Open MPI and MPICH, as far as they are here. Exit status: 0 all passed, 1 not, 77 nothing could be
+Open MPI and MPICH, as far as they are here: Debian's, or those under COLDCASE_OPENMPI=PREFIX and
+COLDCASE_MPICH=PREFIX. Exit status: 0 all passed, 1 not, 77 nothing could be
 tried. A row that could not be tried says why.
 """
 from __future__ import annotations
@@ -42,15 +43,15 @@ CASES = [
     Case("mismatch", 4, OPEN_MPI, "kernel", "collective-mismatch", "deadlock"),
     Case("mismatch", 2, MPICH, "kernel", "collective-mismatch", "deadlock", "likely"),
     Case("barrier", 4, OPEN_MPI, "gcore", "collective-mismatch", "deadlock"),
-    Case("barrier", 4, MPICH, "gcore", "collective-mismatch", "deadlock", "very_likely"),
+    Case("barrier", 4, MPICH, "gcore", "collective-mismatch", "deadlock", "likely"),
     Case("split", 4, OPEN_MPI, "kernel", "collective-mismatch", "deadlock", involved=(0, 2)),
     Case("split", 4, MPICH, "gcore", "collective-mismatch", "deadlock", "likely", (0, 2)),
     Case("crossed", 2, OPEN_MPI, "kernel", "collective-mismatch", "deadlock"),
-    Case("crossed", 2, MPICH, "kernel", "collective-mismatch", "deadlock", "very_likely"),
+    Case("crossed", 2, MPICH, "kernel", "collective-mismatch", "deadlock", "likely"),
     Case("receive", 4, OPEN_MPI, "gcore", "collective-mismatch", "deadlock"),
     Case("receive", 2, MPICH, "kernel", "collective-mismatch", "deadlock", "likely"),
     Case("finalize", 4, OPEN_MPI, "gcore", "collective-mismatch", "deadlock", "very_likely"),
-    Case("finalize", 2, MPICH, "kernel", "collective-mismatch", "deadlock", "very_likely"),
+    Case("finalize", 2, MPICH, "kernel", "collective-mismatch", "deadlock", "likely"),
     Case("lock", 2, OPEN_MPI, "gcore", "self-deadlock", "deadlock", involved=(1,)),
     Case("messages", 2, OPEN_MPI, "gcore", "message-cycle", "deadlock", "likely"),
     Case("python", 2, OPEN_MPI, "gcore", "collective-mismatch", "deadlock"),
@@ -59,23 +60,27 @@ CASES = [
     Case("compute", 4, OPEN_MPI, "gcore", "collective-wait", "none", "very_likely"),
     Case("compute", 2, MPICH, "kernel", "collective-wait", "none", "very_likely"),
     Case("server", 2, OPEN_MPI, "gcore", "none", "none"),
+    # Ranks that move while one is dumped after the other: what they show does not fit together.
+    Case("busy", 4, OPEN_MPI, "gcore", "", "moving"),
 ]
 
 
 def build(mpi: str, folder: str) -> str:
-    compiler = "mpicc." + mpi
-    if shutil.which(compiler) is None:
-        raise makecore.CannotMake("no " + compiler)
+    compiler = mpi_run.find_tool(mpi, "mpicc")
     os.makedirs(folder, exist_ok=True)
     output = os.path.join(folder, "mpi_mismatch." + mpi)
+    libraries = os.path.join(os.path.dirname(os.path.dirname(compiler)), "lib")
     makecore.run([compiler, "-O1", "-g", "-Wall", "-Wextra", "-Wl,--build-id", "-o", output,
-                  os.path.join(makecore.PROGRAMS, "mpi_mismatch.c"), "-lpthread"])
+                  os.path.join(makecore.PROGRAMS, "mpi_mismatch.c"), "-Wl,-rpath," + libraries,
+                  "-lpthread"])
     return output
 
 
 def command_of(case: Case, built: str) -> List[str]:
     if case.name != "python":
         return [build(case.mpi, built), case.name]
+    if "COLDCASE_OPENMPI" in os.environ:
+        raise makecore.CannotMake("mpi4py is of another MPI")
     python = "/usr/bin/python3"
     found = subprocess.run([python, "-c", "import mpi4py"], stderr=subprocess.DEVNULL, check=False)
     if found.returncode != 0:
@@ -181,6 +186,9 @@ def attempt(case: Case, program: str, work: str, keep: bool) -> List[str]:
         with mpi_run.Job(case.mpi, case.size, command, folder) as job:
             cores = job.dump(case.dump)
         code, report = analyze(program, cores)
+        if case.kind == "moving":
+            kind = report.value["verdict"]["kind"]
+            return [] if kind in ("none", "inconclusive") else ["verdict " + kind]
         problems = check_verdict(report, code, case) + check_schema(report)
         for truth in job.truths:
             problems += check_rank(report, case, truth)

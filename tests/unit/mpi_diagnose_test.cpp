@@ -154,7 +154,7 @@ TEST_CASE("calls that nobody leaves before all are there", "[mpi]") {
   job.enters(0, "MPI_Barrier", job.world).enters(1, "MPI_Allreduce", job.world);
   const Analysis analysis = diagnosed(job);
   const Finding& finding = only(analysis, "collective-mismatch");
-  CHECK(finding.confidence == Confidence::very_likely);
+  CHECK(finding.confidence == Confidence::likely);  // of which moments the cores are is not known
   CHECK(contains(told(finding), "Ranks 2 and 3 have no core here"));
 }
 
@@ -281,7 +281,8 @@ TEST_CASE("a rank that never enters", "[mpi]") {
     job.at(job.ranks[1]).wait = wait;
     job.in(1, "MPI_Finalize");
     job.at(job.world).at.erase(job.at(job.world).at.begin() + 1);
-    CHECK(only(diagnosed(job), "collective-mismatch").confidence == Confidence::very_likely);
+    CHECK(only(diagnosed(job.traffic(job.world, 0)), "collective-mismatch").confidence ==
+          Confidence::very_likely);
   }
 }
 

@@ -32,6 +32,13 @@ std::string name_of(const Library& library) {
          (version.empty() ? "" : " " + version);
 }
 
+// The ranks of one job that are here.
+struct Present {
+  std::set<std::int64_t> ranks;
+  bool wait = false;
+  std::vector<Ref> about;
+};
+
 class MpiLens {
  public:
   MpiLens(const std::vector<std::unique_ptr<Seen>>& processes, Ledger& ledger) : ledger_(ledger) {
@@ -58,6 +65,7 @@ class MpiLens {
   const Shared* find_shared(const Rank& rank, const Communicator* communicator) const;
   std::string peer_text(const Call& call) const;
   void note_missing_ranks();
+  void note_missing(std::int64_t size, const Present& job);
   void note_unknown_layouts();
 
   Ledger& ledger_;
@@ -227,43 +235,40 @@ void MpiLens::note_unknown_layouts() {
 
 // Jobs of which a rank waits in MPI and not all ranks are here.
 void MpiLens::note_missing_ranks() {
-  struct Job {
-    std::int64_t size = 0;
-    std::set<std::int64_t> here;
-    bool waits = false;
-    std::vector<Ref> about;
-  };
-  std::map<std::pair<std::string, std::int64_t>, Job> jobs;
+  std::map<std::pair<std::string, std::int64_t>, Present> jobs;
   for (const Rank& rank : ranks_) {
     if (!rank.place || !rank.place->size) continue;
-    Job& job = jobs[{rank.place->job, *rank.place->size}];
-    job.size = *rank.place->size;
-    job.here.insert(rank.place->rank);
+    Present& job = jobs[{rank.place->job, *rank.place->size}];
+    job.ranks.insert(rank.place->rank);
     job.about.emplace_back(rank.process());
-    job.waits = job.waits || std::ranges::any_of(rank.calls, [](const RankCall& of) {
-                  return of.call.waiting && of.call.kind != CallKind::other;
-                });
+    job.wait = job.wait || std::ranges::any_of(rank.calls, [](const RankCall& of) {
+                 return of.call.waiting && of.call.kind != CallKind::other;
+               });
   }
-  for (const auto& [name, job] : jobs) {
-    if (!job.waits || static_cast<std::int64_t>(job.here.size()) >= job.size) continue;
-    std::vector<std::int64_t> missing;
-    std::string command = "coldcase analyze";
-    for (std::int64_t r = 0; r < job.size && missing.size() < 1000; ++r) {
-      if (!job.here.contains(r)) missing.push_back(r);
-      if (r < 3) command += " core.rank" + std::to_string(r);
-    }
-    if (job.size > 3) command += " ...";
-    const std::vector<std::int64_t> here(job.here.begin(), job.here.end());
-    ledger_.add_note("mpi-ranks-missing", Severity::warning,
-                     ranks_text(here) + " of " + std::to_string(job.size) +
-                         (here.size() == 1 ? " is" : " are") + " here; " + ranks_text(missing) +
-                         (missing.size() == 1 ? " has" : " have") + " no core here, and what " +
-                         (missing.size() == 1 ? "it does" : "they do") + " is not known",
-                     job.about,
-                     "take a core of every rank, as near together as can be, and give "
-                     "all of them at once",
-                     command);
+  for (const auto& [key, job] : jobs) {
+    if (job.wait) note_missing(key.second, job);
   }
+}
+
+void MpiLens::note_missing(std::int64_t size, const Present& job) {
+  std::vector<std::int64_t> missing;
+  std::string command = "coldcase analyze";
+  for (std::int64_t r = 0; r < size && missing.size() < 1000; ++r) {
+    if (!job.ranks.contains(r)) missing.push_back(r);
+    if (r < 3) command += " core.rank" + std::to_string(r);
+  }
+  if (missing.empty()) return;
+  if (size > 3) command += " ...";
+  const bool one = missing.size() == 1;
+  ledger_.add_note("mpi-ranks-missing", Severity::warning,
+                   ranks_text({job.ranks.begin(), job.ranks.end()}) + " of " +
+                       std::to_string(size) + (job.ranks.size() == 1 ? " is" : " are") + " here; " +
+                       ranks_text(missing) + (one ? " has" : " have") + " no core here, and what " +
+                       (one ? "it does" : "they do") + " is not known",
+                   job.about,
+                   "take a core of every rank, as near together as can be, and give all of them "
+                   "at once",
+                   command);
 }
 
 // Open MPI catches SIGABRT, prints the stack and raises the signal again when its handler returns

@@ -63,6 +63,15 @@ static void compute(void) {
   for (volatile unsigned long i = 0;; ++i) data[i % large] += 1;
 }
 
+static void meet_for_ever(void) {
+  STAYS("", MPI_COMM_NULL);
+  for (;;) {
+    MPI_Bcast(data, 8, MPI_DOUBLE, 0, MPI_COMM_WORLD);
+    MPI_Allreduce(MPI_IN_PLACE, data, 8, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
+    MPI_Barrier(MPI_COMM_WORLD);
+  }
+}
+
 // The even ranks' own communicator and the odd ones' have one context id.
 static void split(void) {
   MPI_Comm half;
@@ -91,6 +100,7 @@ int main(int argc, char** argv) {
   for (int i = 0; i < 5; ++i) MPI_Barrier(MPI_COMM_WORLD);
   if (strcmp(name, "split") == 0) split();
   if (strcmp(name, "crossed") == 0) crossed();
+  if (strcmp(name, "busy") == 0) meet_for_ever();
   if (strcmp(name, "server") == 0 && rank == 0) receive(MPI_ANY_SOURCE, MPI_ANY_TAG);
   if (strcmp(name, "server") == 0) compute();
   if (strcmp(name, "messages") == 0) receive((rank + 1) % size, 5);
