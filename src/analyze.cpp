@@ -63,11 +63,9 @@ std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options,
 
 // Parent and child, ranks of one MPI job, or one core given twice: what makes several cores one
 // incident.
-bool related(const Session& one, const Session& other) {
-  const std::string job = mpi::find_job(one.core, one.image);
-  if (!job.empty() && job == mpi::find_job(other.core, other.image)) return true;
-  const Core& a = one.core;
-  const Core& b = other.core;
+bool related(const Core& a, const std::string& job_of_a, const Core& b,
+             const std::string& job_of_b) {
+  if (!job_of_a.empty() && job_of_a == job_of_b) return true;
   if (!a.process || !b.process) return false;
   return a.process->pid == b.process->ppid || b.process->pid == a.process->ppid ||
          (a.process->ppid == b.process->ppid && a.process->ppid > 1);
@@ -75,10 +73,14 @@ bool related(const Session& one, const Session& other) {
 
 void note_unrelated(const std::vector<std::unique_ptr<Session>>& sessions, Analysis& analysis) {
   if (sessions.size() < 2) return;
+  std::vector<std::string> jobs;
+  jobs.reserve(sessions.size());
+  for (const auto& session : sessions) jobs.push_back(mpi::find_job(session->core, session->image));
   for (std::size_t i = 1; i < sessions.size(); ++i) {
     bool joined = false;
     for (std::size_t k = 0; k < sessions.size(); ++k)
-      joined = joined || (k != i && related(*sessions[i], *sessions[k]));
+      joined =
+          joined || (k != i && related(sessions[i]->core, jobs[i], sessions[k]->core, jobs[k]));
     if (!joined) analysis.verdict.unrelated = true;
   }
   if (analysis.verdict.unrelated) {
