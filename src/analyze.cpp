@@ -8,6 +8,8 @@
 #include "lens/crash.hpp"
 #include "lens/cuda/cuda.hpp"
 #include "lens/family.hpp"
+#include "lens/mpi/job.hpp"
+#include "lens/mpi/mpi.hpp"
 #include "lens/seen.hpp"
 #include "lens/side_car_facts.hpp"
 #include "lens/zmq/zmq.hpp"
@@ -34,6 +36,7 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
   cpython::look_at_cpython(view, python, seen.pthreads, seen.native, seen.stacks, ledger);
   cuda::look_at_cuda(view, seen.stacks, ledger);
   zmq::look_at_zmq(view, seen.native, seen.stacks, ledger);
+  mpi::add_place(view, ledger);
   look_at_crash(view, session.signal_thread, ledger);
   add_side_car_names(view, ledger);
   add_sites(view, ledger);
@@ -63,8 +66,11 @@ std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options,
   return sessions;
 }
 
-// Parent and child, or one core given twice: what makes several cores one incident.
-bool related(const Core& a, const Core& b) {
+// Parent and child, ranks of one MPI job, or one core given twice: what makes several cores one
+// incident.
+bool related(const Core& a, const std::string& job_of_a, const Core& b,
+             const std::string& job_of_b) {
+  if (!job_of_a.empty() && job_of_a == job_of_b) return true;
   if (!a.process || !b.process) return false;
   return a.process->pid == b.process->ppid || b.process->pid == a.process->ppid ||
          (a.process->ppid == b.process->ppid && a.process->ppid > 1);
@@ -72,10 +78,14 @@ bool related(const Core& a, const Core& b) {
 
 void note_unrelated(const std::vector<std::unique_ptr<Session>>& sessions, Analysis& analysis) {
   if (sessions.size() < 2) return;
+  std::vector<std::string> jobs;
+  jobs.reserve(sessions.size());
+  for (const auto& session : sessions) jobs.push_back(mpi::find_job(session->core, session->image));
   for (std::size_t i = 1; i < sessions.size(); ++i) {
     bool joined = false;
     for (std::size_t k = 0; k < sessions.size(); ++k)
-      joined = joined || (k != i && related(sessions[i]->core, sessions[k]->core));
+      joined =
+          joined || (k != i && related(sessions[i]->core, jobs[i], sessions[k]->core, jobs[k]));
     if (!joined) analysis.verdict.unrelated = true;
   }
   if (analysis.verdict.unrelated) {
@@ -114,6 +124,7 @@ Analysis analyze(const AnalyzeOptions& options) {
   for (std::size_t i = 0; i < sessions.size(); ++i)
     add_side_car_input(processes[i]->view, sessions[i]->side_car_problem, ledger);
   for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
+  mpi::look_at_mpi(processes, ledger);
   note_unrelated(sessions, analysis);
   settle_waits(analysis.facts);
   diagnose(analysis);

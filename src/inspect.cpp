@@ -7,9 +7,9 @@
 #include "base/text.hpp"
 #include "bytes/input.hpp"
 #include "core/core.hpp"
-#include "core/elf_format.hpp"
 #include "diagnose/diagnose.hpp"
 #include "image/image.hpp"
+#include "lens/mpi/job.hpp"
 
 namespace coldcase {
 namespace {
@@ -135,31 +135,6 @@ ArgumentKind kind_of_argument(const std::string& path) {
   return ArgumentKind::other;
 }
 
-namespace {
-
-// What launchers give every rank of a job alike (native-waits.md 7.1): PMIx' namespace (Open MPI),
-// Slurm's job and step. The environment lies right below the string AT_EXECFN points at, at the top
-// of the first stack.
-std::string find_job(const Core& core, const MemoryImage& image) {
-  constexpr std::uint64_t most = 256 * 1024;
-  const auto name = core.auxv_value(elf::at_execfn);
-  const Extent* extent = name ? image.find(Addr{*name}) : nullptr;
-  if (extent == nullptr) return {};
-  const std::uint64_t begin = std::max(extent->range.begin.value, *name - std::min(*name, most));
-  const Bytes strings = image.view(Addr{begin}, *name - begin);
-  std::string job;
-  for (std::size_t at = 0; at < strings.size();) {
-    const std::string_view text = text_at(strings, at);
-    if (text.starts_with("PMIX_NAMESPACE=")) return sha256_hex(text).substr(0, 16);
-    if (text.starts_with("SLURM_JOB_ID=") || text.starts_with("SLURM_STEP_ID="))
-      job += std::string(text) + ";";
-    at += text.size() + 1;
-  }
-  return job.find("STEP") == std::string::npos ? std::string{} : sha256_hex(job).substr(0, 16);
-}
-
-}  // namespace
-
 CoreIdentity identify(const std::string& path) {
   const Input input = open_input(path);
   const Core core = parse_core(input.bytes(), input.path);
@@ -171,7 +146,7 @@ CoreIdentity identify(const std::string& path) {
   identity.content = sha256_hex(parts);
   if (core.process) identity.pid = std::max(core.process->pid, 0);
   if (core.process) identity.ppid = std::max(core.process->ppid, 0);
-  identity.job = find_job(core, core_image(core));
+  identity.job = mpi::find_job(core, core_image(core));
   return identity;
 }
 

@@ -13,6 +13,12 @@ Ring ring_of_module(std::string_view path) {
     return Ring::runtime;
   }
   if (path.find("/lib-dynload/") != std::string_view::npos) return Ring::runtime;
+  // MPI is often built by its users, into a folder of theirs.
+  if (starts_with_any(
+          name, {"libmpi", "libopen-pal", "libopen-rte", "libpmix", "libpmi", "libprrte", "mca_",
+                 "libucp.", "libuct.", "libucs.", "libucm.", "libfabric"})) {
+    return Ring::library;
+  }
   if (starts_with_any(path, {"/usr/lib/", "/lib/", "/lib64/", "/usr/lib64/"}) ||
       path.find("/site-packages/") != std::string_view::npos ||
       path.find("/dist-packages/") != std::string_view::npos) {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "diagnose/mpi_ranks.hpp"
 #include "diagnose/signature.hpp"
 
 namespace coldcase {
@@ -48,6 +49,17 @@ constexpr std::array table{
     Detector{"join-cycle", FindingKind::deadlock,
              "A thread waits for the end of another that waits for something the first holds.",
              "join target known", detect_join_cycle},
+    Detector{"collective-mismatch", FindingKind::deadlock,
+             "Ranks of an MPI job are in different collectives, or one never enters.",
+             "cores of the ranks; each one's unfinished message, and nothing on its way between "
+             "them",
+             detect_collective_mismatch},
+    Detector{"message-cycle", FindingKind::deadlock,
+             "Ranks of an MPI job wait in a ring for messages of each other.",
+             "cores of the ranks, and each one's unfinished message", detect_message_cycle},
+    Detector{"collective-wait", FindingKind::info,
+             "Ranks of an MPI job wait in a collective for one that can still come.",
+             "cores of the ranks", detect_collective_wait},
     Detector{"blocking-finalizer", FindingKind::hang,
              "A finalizer, run by the garbage collector or a last reference, waits without end.",
              "the collector's state and the finalizer's frame, and what it waits for",
@@ -132,7 +144,8 @@ void set_tags(Analysis& analysis) {
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
     const Finding& finding = analysis.findings[f];
     for (const ThreadId id : finding.threads) {
-      if (finding.confidence == Confidence::hypothesis) continue;
+      if (finding.confidence == Confidence::hypothesis || finding.kind == FindingKind::info)
+        continue;
       ThreadFact& thread = analysis.facts.threads[id.index];
       if (thread.findings.empty() || thread.findings.back() != FindingId{f})
         thread.findings.push_back({f});
@@ -169,6 +182,9 @@ std::size_t count_unknown(const Facts& facts) {
       std::ranges::count_if(facts.threads, [&](const ThreadFact& thread) {
         if (thread.state != ThreadState::blocked || !thread.wait ||
             thread.wait->ends == Ends::timeout)
+          return false;
+        // Ranks of an MPI job that wait for each other have a detector of their own.
+        if (thread.wait->kind == WaitKind::collective || thread.wait->kind == WaitKind::io)
           return false;
         if (thread.wait->on.size() > 1) return false;
         if (thread.wait->on.empty()) return true;
@@ -241,6 +257,11 @@ void judge_without_finding(Analysis& analysis) {
     note_unknown_holders(analysis);
     verdict.headline = counted(unknown, "thread") + (unknown == 1 ? " waits" : " wait") +
                        " without end for a lock whose holder the core does not tell";
+  } else if (has_note(facts, "mpi-ranks-missing")) {
+    verdict.headline =
+        "Ranks of an MPI job wait in MPI: the cores of the other ranks are needed to tell for whom";
+  } else if (has_stuck_ranks(facts)) {
+    verdict.headline = "All ranks of an MPI job wait for messages; for whose could not be read";
   } else if (has_greenlets(facts)) {
     verdict.headline = "No deadlock among threads; greenlets that are switched out are not read";
   } else {

@@ -43,7 +43,11 @@ std::vector<Finding> detect_join_cycle(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Ring& ring : scene.rings) {
     bool joins = false;
-    for (const RingStep& step : ring.steps) joins = joins || !step.resource.known();
+    for (const RingStep& step : ring.steps) {
+      const WaitKind kind = scene.thread(step.thread).wait->kind;
+      const bool end = kind == WaitKind::thread_exit || kind == WaitKind::process_exit;
+      joins = joins || (end && !step.resource.known());
+    }
     if (joins) findings.push_back(make_finding(scene, ring));
   }
   return findings;

@@ -7,10 +7,7 @@ namespace coldcase {
 std::vector<Finding> detect_spin_wait_cycle(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Ring& ring : scene.rings) {
-    bool spins = has_kind(scene, ring, WaitKind::spinlock);
-    for (const RingStep& step : ring.steps)
-      spins = spins || scene.thread(step.thread).state == ThreadState::spinning;
-    if (!spins || ring.steps.size() < 2) continue;
+    if (!has_kind(scene, ring, WaitKind::spinlock) || ring.steps.size() < 2) continue;
     Finding finding = ring_finding(scene, ring, "spin-wait-cycle");
     finding.headline = as_headline(site_name(scene, ring.steps.front().thread) + " and " +
                                    site_name(scene, ring.steps.back().thread) +

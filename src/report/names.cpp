@@ -23,8 +23,11 @@ std::string named(const Analysis& analysis, ThreadId id, const char* before_tid)
   if (name.empty()) name = "thread";
   if (thread.tid) name += std::string(" (") + before_tid + std::to_string(*thread.tid) + ")";
   // Only where tids alone could mislead: several processes in one report.
-  if (analysis.facts.processes.size() > 1 && thread.process.known())
-    name += " of " + process_name(analysis, thread.process);
+  if (analysis.facts.processes.size() > 1 && thread.process.known()) {
+    const auto& place = analysis.facts.processes[thread.process.index].mpi;
+    name += " of " + (place ? "rank " + std::to_string(place->rank)
+                            : process_name(analysis, thread.process));
+  }
   return name;
 }
 
@@ -42,6 +45,7 @@ std::string process_name(const Analysis& analysis, ProcessId id) {
   if (!id.known()) return "an unknown process";
   const ProcessFact& process = analysis.facts.processes[id.index];
   std::string name = process.label.empty() ? "process" : process.label;
+  if (process.mpi) name = "rank " + std::to_string(process.mpi->rank) + ", process";
   if (process.pid) name += " " + std::to_string(*process.pid);
   if (process.fate == Fate::exited) name += " (ended)";
   if (process.fate == Fate::killed && !process.captured) name += " (killed)";
@@ -51,7 +55,9 @@ std::string process_name(const Analysis& analysis, ProcessId id) {
 std::string resource_name(const Analysis& analysis, ResourceId id) {
   const ResourceFact& resource = at(analysis, id);
   std::string name = resource.label.empty() ? "a " + kind_text(resource.kind) : resource.label;
-  const bool plain = resource.kind == WaitKind::gil || resource.at.empty();
+  // A communicator is at another address in each of its ranks.
+  const bool plain = resource.kind == WaitKind::gil || resource.kind == WaitKind::collective ||
+                     resource.at.empty();
   if (!plain && name.find("0x") == std::string::npos)
     name += " at " + hex(resource.at.front().address.value);
   return name;
@@ -183,6 +189,7 @@ std::string wait_target(const Analysis& analysis, const Wait& wait) {
   }
   std::string text = ref_name(analysis, wait.on.front());
   const RefKind kind = wait.on.front().kind;
+  if (wait.kind == WaitKind::io && kind == RefKind::process) return "a message with " + text;
   if (kind == RefKind::thread || kind == RefKind::process) text += " to end";
   if (wait.on.size() > 1) text += " or " + counted(wait.on.size() - 1, "other");
   return text + mode_text(wait.mode);

@@ -24,8 +24,16 @@ std::string how_known(const Analysis& analysis, const Edge& edge) {
   return text;
 }
 
+// A rank waits for what another process sends it, not for its end.
+bool is_message(const Analysis& analysis, const Edge& edge) {
+  const ThreadId from = edge.from.as<RefKind::thread>();
+  return from.known() && edge.to.kind == RefKind::process && at(analysis, from).wait &&
+         at(analysis, from).wait->kind == WaitKind::io;
+}
+
 std::string waits_text(const Analysis& analysis, const Edge& edge) {
   std::string text = ref_name(analysis, edge.to);
+  if (is_message(analysis, edge)) return "a message with " + text;
   if (edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process) return text + " to end";
   if (const ThreadId id = edge.from.as<RefKind::thread>(); id.known()) {
     const ThreadFact& thread = at(analysis, id);
@@ -46,10 +54,16 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
   const std::string waiter = ref_name(analysis, edge.from);
   const std::string target = waits_text(analysis, edge);
   bool held = false;
-  for (std::size_t i = 0; i < finding.path.size(); ++i) {
+  const auto leads_on = [&](std::size_t i) {
+    return finding.path[i].from == edge.to && finding.path[i].relation != Relation::waits_for;
+  };
+  // Several may wait for one resource, each for another party: theirs follows their own wait.
+  const bool own = wait + 1 < finding.path.size() && leads_on(wait + 1);
+  for (std::size_t i = own ? wait + 1 : 0; i < finding.path.size(); ++i) {
     const Edge& next = finding.path[i];
-    if (next.from != edge.to || next.relation == Relation::waits_for) continue;
-    if (edge.to.kind != RefKind::resource) continue;
+    if (own && !leads_on(i)) break;
+    const bool holds = edge.to.kind == RefKind::resource || (own && is_message(analysis, edge));
+    if (!leads_on(i) || !holds) continue;
     used.insert(i);
     held = true;
     std::string by = ref_name(analysis, next.to);
