@@ -16,6 +16,7 @@ THIRD_PARTY = {
     "zstd.h": {"bytes"}, "sha256.h": {"base"},
     "gelf.h": {"modules", "threads"}, "libelf.h": {"modules", "threads"},
     "dwarf.h": {"modules", "threads"}, "elfutils/": {"modules", "threads"},
+    "capstone/": {"holders"},
     "nlohmann/": {"report", "triage"}, "CLI/": {"cli"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)

@@ -1,0 +1,308 @@
+#include "holders/flow.hpp"
+
+#include <algorithm>
+
+namespace coldcase {
+namespace {
+
+constexpr std::size_t most_nodes = 20'000;
+constexpr int deepest_resolve = 24;
+
+constexpr std::int32_t several = -2;
+
+constexpr bool kept_by_calls(int reg) {
+  return reg == dw_rbx || reg == dw_rbp || reg == dw_rsp || (reg >= dw_r12 && reg <= dw_r15);
+}
+
+bool ends(const FlowNode& node) {
+  const Opcode opcode = node.instruction.opcode;
+  return opcode == Opcode::ret || opcode == Opcode::trap ||
+         node.role.act == Role::Act::ends || node.role.act == Role::Act::resumes;
+}
+
+}  // namespace
+
+// What one node does to the lock that is asked about.
+struct Flow::Event {
+  enum class What : std::uint8_t { none, take, take_unknown, release, release_unknown, other };
+  What what = What::none;
+};
+
+std::int32_t Flow::add(Code& code, std::uint64_t at) {
+  const auto [known, fresh] = at_.try_emplace(at, static_cast<std::int32_t>(nodes_.size()));
+  if (!fresh) return known->second;
+  const auto instruction = nodes_.size() < most_nodes ? code.decode(at) : std::nullopt;
+  if (!instruction) {
+    whole_ = false;
+    known->second = -1;
+    return -1;
+  }
+  FlowNode node;
+  node.instruction = *instruction;
+  const bool leaves =
+      instruction->opcode == Opcode::call || instruction->opcode == Opcode::jump;
+  if (leaves) node.role = code.callee(*instruction).role;
+  locks_ |= node.role.act == Role::Act::acquire;
+  nodes_.push_back(node);
+  return known->second;
+}
+
+void Flow::add_jump(Code& code, std::int32_t index, std::vector<std::int32_t>& work) {
+  const Instruction instruction = nodes_[static_cast<std::size_t>(index)].instruction;
+  const auto target = instruction.target();
+  const auto link = [&](std::size_t slot, std::uint64_t at) {
+    const std::size_t before = nodes_.size();
+    const std::int32_t to = add(code, at);
+    nodes_[static_cast<std::size_t>(index)].next[slot] = to;
+    if (to >= 0 && nodes_.size() > before) work.push_back(to);
+  };
+  if (instruction.opcode == Opcode::jump_if) {
+    link(0, instruction.next());
+    if (target) link(1, *target);
+    return;
+  }
+  if (!target) {
+    nodes_[static_cast<std::size_t>(index)].scatters = true;
+    return;
+  }
+  // A jump to where another function begins is a call in the last place, unless that is a part of
+  // this one which the compiler moved away (.cold): those are reached by conditional jumps.
+  const auto other = code.function(*target);
+  if (other && other->begin == *target && !at_.contains(*target)) return;
+  link(0, *target);
+}
+
+void Flow::grow(Code& code, std::vector<std::int32_t> work) {
+  while (!work.empty()) {
+    const std::int32_t index = work.back();
+    work.pop_back();
+    const FlowNode& node = nodes_[static_cast<std::size_t>(index)];
+    if (ends(node)) continue;
+    const Opcode opcode = node.instruction.opcode;
+    if (opcode == Opcode::jump && node.role.act != Role::Act::none) continue;
+    if (opcode == Opcode::jump || opcode == Opcode::jump_if) {
+      add_jump(code, index, work);
+      continue;
+    }
+    const std::size_t before = nodes_.size();
+    const std::int32_t to = add(code, node.instruction.next());
+    nodes_[static_cast<std::size_t>(index)].next[0] = to;
+    if (to >= 0 && nodes_.size() > before) work.push_back(to);
+  }
+}
+
+// A switch jumps through a table: it may lead to any code that nothing else leads to. What it does
+// not lead to makes the answer more careful, never bolder. One hub stands between.
+void Flow::join_scattered(Code& code, const CodeRange& range) {
+  std::uint64_t at = range.begin;
+  while (at < range.end && nodes_.size() < most_nodes) {
+    if (const auto known = at_.find(at); known != at_.end() && known->second >= 0) {
+      at = nodes_[static_cast<std::size_t>(known->second)].instruction.next();
+      continue;
+    }
+    const std::int32_t node = add(code, at);
+    if (node < 0) {
+      ++at;
+      continue;
+    }
+    nodes_[static_cast<std::size_t>(node)].only_before = several;
+    nodes_[static_cast<std::size_t>(node)].jumped_to = true;
+    at = nodes_[static_cast<std::size_t>(node)].instruction.next();
+    grow(code, {node});
+  }
+}
+
+void Flow::find_predecessors() {
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    for (const std::int32_t to : nodes_[i].next) {
+      if (to < 0) continue;
+      std::int32_t& before = nodes_[static_cast<std::size_t>(to)].only_before;
+      before = before == -1 ? static_cast<std::int32_t>(i) : several;
+      const FlowNode& from = nodes_[i];
+      if (from.instruction.target() &&
+          *from.instruction.target() == nodes_[static_cast<std::size_t>(to)].instruction.address) {
+        nodes_[static_cast<std::size_t>(to)].jumped_to = true;
+      }
+    }
+  }
+}
+
+Flow::Flow(Code& code, const CodeRange& range) {
+  const std::int32_t entry = add(code, range.begin);
+  if (entry < 0) return;
+  nodes_[0].only_before = several;
+  grow(code, {entry});
+  if (std::ranges::any_of(nodes_, &FlowNode::scatters)) join_scattered(code, range);
+  find_predecessors();
+}
+
+// The value `reg` has after `node` wrote it.
+Flow::Resolved Flow::resolve_write(std::int32_t index, int reg, const Context& frame,
+                                   const Memory& memory, int depth) const {
+  const Instruction& instruction = nodes_[static_cast<std::size_t>(index)].instruction;
+  const Operand& from = instruction.second();
+  const bool whole = instruction.first().kind == Operand::Kind::register_ &&
+                     instruction.first().reg == reg && instruction.first().size >= 4;
+  if (!whole) return {};
+  const auto address = [&]() -> Resolved {
+    if (from.segment || from.index >= 0) return {};
+    if (from.base < 0) return {from.number, 0};
+    Resolved base = resolve(index, from.base, frame, memory, depth + 1);
+    if (base.value) *base.value += from.number;
+    return base;
+  };
+  if (instruction.opcode == Opcode::address) return address();
+  if (instruction.opcode != Opcode::move) return {};
+  if (from.kind == Operand::Kind::number) return {from.number, 0};
+  if (from.kind == Operand::Kind::register_ && from.size == 8)
+    return resolve(index, from.reg, frame, memory, depth + 1);
+  if (from.kind != Operand::Kind::memory || from.size != 8) return {};
+  Resolved place = address();
+  if (place.value) place.value = memory(*place.value);
+  return place;
+}
+
+// The value `reg` had before `node`, told by what the frame still has: a register that calls keep
+// is taken for unchanged since (the caller of this checks that), others are followed back to one.
+Flow::Resolved Flow::resolve(std::int32_t index, int reg, const Context& frame,
+                             const Memory& memory, int depth) const {
+  const auto number = static_cast<std::size_t>(reg);
+  if (reg < 0 || depth > deepest_resolve) return {};
+  if (kept_by_calls(reg)) return {frame.get(number), 1u << number};
+  for (int steps = 0; steps < deepest_resolve; ++steps) {
+    const std::int32_t before = nodes_[static_cast<std::size_t>(index)].only_before;
+    if (before < 0) return {};
+    const Instruction& instruction = nodes_[static_cast<std::size_t>(before)].instruction;
+    if (instruction.opcode == Opcode::call) return {};
+    if ((instruction.written >> number & 1) != 0)
+      return resolve_write(before, reg, frame, memory, depth);
+    // mov %rdi,%rbx: the register that is still there has the same value.
+    const Operand& copy = instruction.first();
+    const Operand& from = instruction.second();
+    if (instruction.opcode == Opcode::move && copy.kind == Operand::Kind::register_ &&
+        from.kind == Operand::Kind::register_ && from.reg == reg && from.size == 8 &&
+        kept_by_calls(copy.reg)) {
+      return resolve(before, copy.reg, frame, memory, depth + 1);
+    }
+    index = before;
+  }
+  return {};
+}
+
+std::vector<Flow::Event> Flow::events_of(LockClass lock, std::uint64_t address, bool read_side,
+                                         const Context& frame, const Memory& memory,
+                                         std::uint32_t& registers) const {
+  std::vector<Event> events(nodes_.size());
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const Role& role = nodes_[i].role;
+    const bool takes = role.act == Role::Act::acquire && role.lock == lock;
+    const bool releases = role.act == Role::Act::release && fits(role.lock, lock);
+    if (!takes && !releases) continue;
+    const Resolved argument = resolve(static_cast<std::int32_t>(i), dw_rdi, frame, memory, 0);
+    using What = Event::What;
+    if (argument.value && *argument.value != address) continue;
+    if (argument.value && takes) registers |= argument.registers & ~(1u << dw_rsp);
+    events[i].what = takes ? (argument.value ? What::take : What::take_unknown)
+                           : (argument.value ? What::release : What::release_unknown);
+    // Readers hold it: nobody came through here and stayed.
+    if (takes && read_side && !role.read) events[i].what = What::other;
+  }
+  return events;
+}
+
+bool Flow::release_ahead(std::int32_t from, const std::vector<Event>& events) const {
+  std::vector<bool> seen(nodes_.size());
+  std::vector<std::int32_t> work{from};
+  while (!work.empty()) {
+    const auto index = static_cast<std::size_t>(work.back());
+    work.pop_back();
+    if (seen[index]) continue;
+    seen[index] = true;
+    if (events[index].what == Event::What::release) return true;
+    if (events[index].what == Event::What::take && static_cast<std::int32_t>(index) != from)
+      continue;
+    for (const std::int32_t to : nodes_[index].next) {
+      if (to >= 0) work.push_back(to);
+    }
+  }
+  return false;
+}
+
+FlowState Flow::state_at(std::uint64_t pc, bool after_call, LockClass lock, std::uint64_t address,
+                         bool read_side, const Context& frame, const Memory& memory) const {
+  FlowState found;
+  std::int32_t site = -1;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    const Instruction& instruction = nodes_[i].instruction;
+    if (after_call ? instruction.opcode == Opcode::call && instruction.next() == pc
+                   : instruction.address == pc) {
+      site = static_cast<std::int32_t>(i);
+    }
+  }
+  if (site < 0 || !whole_) return found;
+  std::uint32_t registers = 0;
+  const auto events = events_of(lock, address, read_side, frame, memory, registers);
+  using What = Event::What;
+  constexpr unsigned free = 1, held = 2, unknown = 4;
+  const auto after = [&](std::size_t i, unsigned in) -> unsigned {
+    switch (events[i].what) {
+      case What::take:
+        return held;
+      case What::release:
+      case What::other:
+        return free;
+      case What::take_unknown:
+        return in | unknown;
+      case What::release_unknown:
+        return in | free;
+      case What::none:
+        break;
+    }
+    const bool forgets = (nodes_[i].instruction.written & registers) != 0 && (in & held) != 0;
+    return forgets ? (in & ~held) | unknown : in;
+  };
+  std::vector<unsigned> before(nodes_.size());
+  std::vector<std::size_t> work{0};
+  before[0] = free;
+  std::vector<std::size_t> scattered;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].jumped_to) scattered.push_back(i);
+  }
+  const auto flow_to = [&](std::size_t to, unsigned state) {
+    if ((before[to] | state) == before[to]) return;
+    before[to] |= state;
+    work.push_back(to);
+  };
+  while (!work.empty()) {
+    const std::size_t index = work.back();
+    work.pop_back();
+    const unsigned out = after(index, before[index]);
+    for (const std::int32_t to : nodes_[index].next) {
+      if (to >= 0) flow_to(static_cast<std::size_t>(to), out);
+    }
+    // A jump through a table: to every place that a jump may lead to.
+    if (nodes_[index].scatters) {
+      for (const std::size_t to : scattered) flow_to(to, out);
+    }
+  }
+  const unsigned here = before[static_cast<std::size_t>(site)];
+  found.reached = here != 0;
+  found.free = (here & free) != 0;
+  found.held = (here & held) != 0;
+  found.held_unknown = (here & unknown) != 0;
+  found.handles = std::ranges::any_of(events, [](const Event& event) {
+    return event.what == What::take || event.what == What::release;
+  });
+  found.released_after = release_ahead(site, events);
+  return found;
+}
+
+const Flow* Flows::of(std::uint64_t inside) {
+  const auto range = code_.function(inside);
+  if (!range) return nullptr;
+  const auto [at, fresh] = flows_.try_emplace(range->begin);
+  if (fresh && code_.may_acquire(*range)) at->second.emplace(code_, *range);
+  return at->second && at->second->locks() ? &*at->second : nullptr;
+}
+
+}  // namespace coldcase
