@@ -9,12 +9,12 @@ namespace {
 FlowState state_of(Search& search, const FrameHere& here, const Question& question,
                    const Flow& flow) {
   const MemoryImage& image = search.seen.view.image;
-  const auto memory = [&](std::uint64_t at) -> std::optional<std::uint64_t> {
+  const Flow::Memory memory = [&](std::uint64_t at) -> std::optional<std::uint64_t> {
     const auto word = image.read<std::uint64_t>(Addr{at});
     return word ? std::optional(*word) : std::nullopt;
   };
-  return flow.state_at(here.row.pc.value, here.after_call(), question.lock, question.address.value,
-                       question.lock == LockClass::rwlock, here.registers, memory);
+  return flow.state_at({here.row.pc.value, here.after_call(), question.lock, question.address.value,
+                        here.registers, memory});
 }
 
 // Another call of the same function has a cleanup, and that releases this very lock.

@@ -8,16 +8,14 @@ namespace {
 constexpr std::size_t most_nodes = 20'000;
 constexpr int deepest_resolve = 24;
 
-constexpr std::int32_t several = -2;
-
 constexpr bool kept_by_calls(int reg) {
   return reg == dw_rbx || reg == dw_rbp || reg == dw_rsp || (reg >= dw_r12 && reg <= dw_r15);
 }
 
 bool ends(const FlowNode& node) {
   const Opcode opcode = node.instruction.opcode;
-  return opcode == Opcode::ret || opcode == Opcode::trap ||
-         node.role.act == Role::Act::ends || node.role.act == Role::Act::resumes;
+  return opcode == Opcode::ret || opcode == Opcode::trap || node.role.act == Role::Act::ends ||
+         node.role.act == Role::Act::resumes;
 }
 
 }  // namespace
@@ -39,8 +37,7 @@ std::int32_t Flow::add(Code& code, std::uint64_t at) {
   }
   FlowNode node;
   node.instruction = *instruction;
-  const bool leaves =
-      instruction->opcode == Opcode::call || instruction->opcode == Opcode::jump;
+  const bool leaves = instruction->opcode == Opcode::call || instruction->opcode == Opcode::jump;
   if (leaves) node.role = code.callee(*instruction).role;
   locks_ |= node.role.act == Role::Act::acquire;
   nodes_.push_back(node);
@@ -105,7 +102,6 @@ void Flow::join_scattered(Code& code, const CodeRange& range) {
       ++at;
       continue;
     }
-    nodes_[static_cast<std::size_t>(node)].only_before = several;
     nodes_[static_cast<std::size_t>(node)].jumped_to = true;
     at = nodes_[static_cast<std::size_t>(node)].instruction.next();
     grow(code, {node});
@@ -116,8 +112,7 @@ void Flow::find_predecessors() {
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     for (const std::int32_t to : nodes_[i].next) {
       if (to < 0) continue;
-      std::int32_t& before = nodes_[static_cast<std::size_t>(to)].only_before;
-      before = before == -1 ? static_cast<std::int32_t>(i) : several;
+      nodes_[static_cast<std::size_t>(to)].before.push_back(static_cast<std::int32_t>(i));
       const FlowNode& from = nodes_[i];
       if (from.instruction.target() &&
           *from.instruction.target() == nodes_[static_cast<std::size_t>(to)].instruction.address) {
@@ -130,82 +125,146 @@ void Flow::find_predecessors() {
 Flow::Flow(Code& code, const CodeRange& range) {
   const std::int32_t entry = add(code, range.begin);
   if (entry < 0) return;
-  nodes_[0].only_before = several;
   grow(code, {entry});
   if (std::ranges::any_of(nodes_, &FlowNode::scatters)) join_scattered(code, range);
   find_predecessors();
 }
 
+Flow::Definitions Flow::definitions_of(std::int32_t node, int reg) const {
+  Definitions found;
+  std::vector<bool> seen(nodes_.size());
+  std::vector<std::int32_t> work{node};
+  while (!work.empty()) {
+    const std::int32_t index = work.back();
+    work.pop_back();
+    if (index == 0) found.unwritten = true;
+    for (const std::int32_t before : nodes_[static_cast<std::size_t>(index)].before) {
+      const auto at = static_cast<std::size_t>(before);
+      if (seen[at]) continue;
+      seen[at] = true;
+      const Instruction& instruction = nodes_[at].instruction;
+      const bool lost = instruction.opcode == Opcode::call && !kept_by_calls(reg);
+      if (lost || (instruction.written >> static_cast<unsigned>(reg) & 1) != 0)
+        found.nodes.push_back(before);
+      else
+        work.push_back(before);
+    }
+  }
+  return found;
+}
+
 // The value `reg` has after `node` wrote it.
-Flow::Resolved Flow::resolve_write(std::int32_t index, int reg, const Context& frame,
-                                   const Memory& memory, int depth) const {
+Flow::Resolved Flow::resolve_write(std::int32_t index, int reg, const Asked& asked,
+                                   int depth) const {
   const Instruction& instruction = nodes_[static_cast<std::size_t>(index)].instruction;
   const Operand& from = instruction.second();
   const bool whole = instruction.first().kind == Operand::Kind::register_ &&
                      instruction.first().reg == reg && instruction.first().size >= 4;
-  if (!whole) return {};
+  // mov %rsp,%rbp: the stack pointer was another one then.
+  if (!whole || (reg == dw_rbp && from.kind == Operand::Kind::register_)) return {};
   const auto address = [&]() -> Resolved {
     if (from.segment || from.index >= 0) return {};
     if (from.base < 0) return {from.number, 0};
-    Resolved base = resolve(index, from.base, frame, memory, depth + 1);
+    Resolved base = resolve(index, from.base, asked, depth + 1);
     if (base.value) *base.value += from.number;
     return base;
   };
   if (instruction.opcode == Opcode::address) return address();
+  if (instruction.opcode == Opcode::add && from.kind == Operand::Kind::number) {
+    Resolved before = resolve(index, reg, asked, depth + 1);
+    if (before.value) *before.value += from.number;
+    return before;
+  }
   if (instruction.opcode != Opcode::move) return {};
   if (from.kind == Operand::Kind::number) return {from.number, 0};
   if (from.kind == Operand::Kind::register_ && from.size == 8)
-    return resolve(index, from.reg, frame, memory, depth + 1);
+    return resolve(index, from.reg, asked, depth + 1);
   if (from.kind != Operand::Kind::memory || from.size != 8) return {};
   Resolved place = address();
-  if (place.value) place.value = memory(*place.value);
+  if (place.value) place.value = asked.memory(*place.value);
   return place;
 }
 
-// The value `reg` had before `node`, told by what the frame still has: a register that calls keep
-// is taken for unchanged since (the caller of this checks that), others are followed back to one.
-Flow::Resolved Flow::resolve(std::int32_t index, int reg, const Context& frame,
-                             const Memory& memory, int depth) const {
-  const auto number = static_cast<std::size_t>(reg);
+// The value `reg` had before `node`: by the one place that set it, else by what the frame still
+// has. A register that calls keep is taken for unchanged since then, which the caller checks.
+Flow::Resolved Flow::resolve(std::int32_t index, int reg, const Asked& asked, int depth) const {
   if (reg < 0 || depth > deepest_resolve) return {};
-  if (kept_by_calls(reg)) return {frame.get(number), 1u << number};
+  const auto number = static_cast<std::size_t>(reg);
+  if (reg == dw_rsp) return {asked.frame.get(number), 0};
+  const Definitions definitions = definitions_of(index, reg);
+  if (!definitions.unwritten && definitions.nodes.size() == 1) {
+    const Resolved set = resolve_write(definitions.nodes.front(), reg, asked, depth);
+    if (set.value) return set;
+  }
+  if (kept_by_calls(reg)) return {asked.frame.get(number), 1u << number};
   for (int steps = 0; steps < deepest_resolve; ++steps) {
-    const std::int32_t before = nodes_[static_cast<std::size_t>(index)].only_before;
-    if (before < 0) return {};
-    const Instruction& instruction = nodes_[static_cast<std::size_t>(before)].instruction;
-    if (instruction.opcode == Opcode::call) return {};
-    if ((instruction.written >> number & 1) != 0)
-      return resolve_write(before, reg, frame, memory, depth);
+    const FlowNode& node = nodes_[static_cast<std::size_t>(index)];
+    if (node.before.size() != 1) return {};
+    index = node.before.front();
+    const Instruction& instruction = nodes_[static_cast<std::size_t>(index)].instruction;
+    if (instruction.opcode == Opcode::call || (instruction.written >> number & 1) != 0) return {};
     // mov %rdi,%rbx: the register that is still there has the same value.
     const Operand& copy = instruction.first();
     const Operand& from = instruction.second();
     if (instruction.opcode == Opcode::move && copy.kind == Operand::Kind::register_ &&
         from.kind == Operand::Kind::register_ && from.reg == reg && from.size == 8 &&
         kept_by_calls(copy.reg)) {
-      return resolve(before, copy.reg, frame, memory, depth + 1);
+      const auto kept = static_cast<std::size_t>(copy.reg);
+      return {asked.frame.get(kept), 1u << kept};
     }
-    index = before;
   }
   return {};
 }
 
-std::vector<Flow::Event> Flow::events_of(LockClass lock, std::uint64_t address, bool read_side,
-                                         const Context& frame, const Memory& memory,
+std::vector<bool> Flow::reach(std::int32_t from, bool backward) const {
+  std::vector<bool> seen(nodes_.size());
+  std::vector<std::int32_t> work{from};
+  while (!work.empty()) {
+    const FlowNode& node = nodes_[static_cast<std::size_t>(work.back())];
+    work.pop_back();
+    const auto visit = [&](std::int32_t to) {
+      if (to < 0 || seen[static_cast<std::size_t>(to)]) return;
+      seen[static_cast<std::size_t>(to)] = true;
+      work.push_back(to);
+    };
+    if (backward)
+      std::ranges::for_each(node.before, visit);
+    else
+      std::ranges::for_each(node.next, visit);
+  }
+  return seen;
+}
+
+std::vector<Flow::Event> Flow::events_of(const Asked& asked, std::int32_t site,
                                          std::uint32_t& registers) const {
   std::vector<Event> events(nodes_.size());
+  const std::vector<bool> leads_to_site = reach(site, true);
+  // Whether one of the registers may have been set anew between the node and the site.
+  const auto outdated = [&](std::int32_t node, std::uint32_t rests_on) {
+    if (rests_on == 0) return false;
+    const std::vector<bool> after = reach(node, false);
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+      if (after[i] && leads_to_site[i] && (nodes_[i].instruction.written & rests_on) != 0)
+        return true;
+    }
+    return false;
+  };
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Role& role = nodes_[i].role;
-    const bool takes = role.act == Role::Act::acquire && role.lock == lock;
-    const bool releases = role.act == Role::Act::release && fits(role.lock, lock);
+    const bool takes = role.act == Role::Act::acquire && role.lock == asked.lock;
+    const bool releases = role.act == Role::Act::release && fits(role.lock, asked.lock);
     if (!takes && !releases) continue;
-    const Resolved argument = resolve(static_cast<std::int32_t>(i), dw_rdi, frame, memory, 0);
+    const auto node = static_cast<std::int32_t>(i);
+    const Resolved argument = resolve(node, dw_rdi, asked, 0);
     using What = Event::What;
-    if (argument.value && *argument.value != address) continue;
-    if (argument.value && takes) registers |= argument.registers & ~(1u << dw_rsp);
-    events[i].what = takes ? (argument.value ? What::take : What::take_unknown)
-                           : (argument.value ? What::release : What::release_unknown);
-    // Readers hold it: nobody came through here and stayed.
-    if (takes && read_side && !role.read) events[i].what = What::other;
+    const bool same = argument.value && *argument.value == asked.address;
+    if (argument.value && !same && !outdated(node, argument.registers)) continue;
+    if (same && takes) registers |= argument.registers;
+    events[i].what = takes ? (same ? What::take : What::take_unknown)
+                           : (same ? What::release : What::release_unknown);
+    // Readers hold it: nobody took it for writing here and stayed.
+    if (takes && asked.lock == LockClass::rwlock && !role.read)
+      events[i].what = same ? What::other : What::none;
   }
   return events;
 }
@@ -228,20 +287,19 @@ bool Flow::release_ahead(std::int32_t from, const std::vector<Event>& events) co
   return false;
 }
 
-FlowState Flow::state_at(std::uint64_t pc, bool after_call, LockClass lock, std::uint64_t address,
-                         bool read_side, const Context& frame, const Memory& memory) const {
+FlowState Flow::state_at(const Asked& asked) const {
   FlowState found;
   std::int32_t site = -1;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Instruction& instruction = nodes_[i].instruction;
-    if (after_call ? instruction.opcode == Opcode::call && instruction.next() == pc
-                   : instruction.address == pc) {
+    if (asked.after_call ? instruction.opcode == Opcode::call && instruction.next() == asked.pc
+                         : instruction.address == asked.pc) {
       site = static_cast<std::int32_t>(i);
     }
   }
   if (site < 0 || !whole_) return found;
   std::uint32_t registers = 0;
-  const auto events = events_of(lock, address, read_side, frame, memory, registers);
+  const auto events = events_of(asked, site, registers);
   using What = Event::What;
   constexpr unsigned free = 1, held = 2, unknown = 4;
   const auto after = [&](std::size_t i, unsigned in) -> unsigned {

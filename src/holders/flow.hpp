@@ -30,8 +30,8 @@ struct FlowNode {
   Instruction instruction;
   Role role;  // of the function it calls
   std::array<std::int32_t, 2> next{-1, -1};
-  std::int32_t only_before = -1;  // its one predecessor; -1: none, -2: several
-  bool scatters = false;          // jumps to a place that is not known
+  std::vector<std::int32_t> before;  // what may run right before it
+  bool scatters = false;             // jumps to a place that is not known
   bool jumped_to = false;
 };
 
@@ -43,8 +43,15 @@ class Flow {
   // The state before the instruction that begins at, or (for a return address) ends at `pc`.
   // `memory` reads eight bytes of the dead process.
   using Memory = std::function<std::optional<std::uint64_t>(std::uint64_t)>;
-  FlowState state_at(std::uint64_t pc, bool after_call, LockClass lock, std::uint64_t address,
-                     bool read_side, const Context& frame, const Memory& memory) const;
+  struct Asked {
+    std::uint64_t pc = 0;
+    bool after_call = false;
+    LockClass lock = LockClass::none;
+    std::uint64_t address = 0;  // of the lock
+    const Context& frame;
+    const Memory& memory;
+  };
+  FlowState state_at(const Asked& asked) const;
 
   bool locks() const { return locks_; }
 
@@ -60,12 +67,15 @@ class Flow {
   void join_scattered(Code& code, const CodeRange& range);
   void grow(Code& code, std::vector<std::int32_t> work);
   void find_predecessors();
-  Resolved resolve(std::int32_t node, int reg, const Context& frame, const Memory& memory,
-                   int depth) const;
-  Resolved resolve_write(std::int32_t node, int reg, const Context& frame, const Memory& memory,
-                         int depth) const;
-  std::vector<Event> events_of(LockClass lock, std::uint64_t address, bool read_side,
-                               const Context& frame, const Memory& memory,
+  struct Definitions {
+    std::vector<std::int32_t> nodes;
+    bool unwritten = false;  // there is a way from the entry on which nothing writes it
+  };
+  Definitions definitions_of(std::int32_t node, int reg) const;
+  std::vector<bool> reach(std::int32_t from, bool backward) const;
+  Resolved resolve(std::int32_t node, int reg, const Asked& asked, int depth) const;
+  Resolved resolve_write(std::int32_t node, int reg, const Asked& asked, int depth) const;
+  std::vector<Event> events_of(const Asked& asked, std::int32_t site,
                                std::uint32_t& registers) const;
   bool release_ahead(std::int32_t from, const std::vector<Event>& events) const;
 

@@ -60,6 +60,9 @@ Role role_of(std::string_view symbol) {
     });
     if (row != role_rows.end()) return row->role;
   }
+  // libstdc++'s __throw_system_error and its like.
+  if (symbol.starts_with("_ZSt") && symbol.find("__throw_") != std::string_view::npos)
+    return {Act::ends, LockClass::none, false};
   // absl::Mutex::ReaderUnlock, boost's, a project's own: a member that unlocks its object. What it
   // is called with has to be the lock's own address.
   if (symbol.starts_with("_ZN") && symbol.size() < 512 &&
