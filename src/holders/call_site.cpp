@@ -9,6 +9,7 @@ namespace {
 FlowState state_of(Search& search, const FrameHere& here, const Question& question,
                    const Flow& flow) {
   const MemoryImage& image = search.seen.view.image;
+  search.work += flow.size();
   const Flow::Memory memory = [&](std::uint64_t at) -> std::optional<std::uint64_t> {
     const auto word = image.read<std::uint64_t>(Addr{at});
     return word ? std::optional(*word) : std::nullopt;
@@ -56,16 +57,18 @@ void look_for_call_site(Search& search, const FrameHere& here) {
     claim.address = here.row.pc;
     claim.source = "the function's control flow";
     const std::string place = name_of_place(view, here);
+    // Somebody holds a lock that counts its readers: then a way is worth more.
+    const bool counted_readers = question.lock == LockClass::rwlock && state.released_after;
     if (state.surely()) {
-      claim.confidence = Confidence::very_likely;
+      claim.confidence = here.at_most(Confidence::very_likely);
       claim.text = place + " takes this lock on every way to the call it is in, and has not " +
                    "released it there";
     } else if (state.held) {
-      claim.confidence = state.released_after ? Confidence::likely : Confidence::hypothesis;
+      claim.confidence = counted_readers ? Confidence::likely : Confidence::hypothesis;
       claim.text = place + " takes this lock on a way to the call it is in; on another it may " +
                    "have released it";
     } else if (!state.free && other_pad_releases(search, here, question)) {
-      claim.confidence = Confidence::very_likely;
+      claim.confidence = here.at_most(Confidence::very_likely);
       claim.text = place + " has taken a lock of this kind on every way to the call it is in, " +
                    "and the cleanup of another of its calls would " + releasing(question.lock);
     } else {

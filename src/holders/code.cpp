@@ -8,6 +8,7 @@ namespace coldcase {
 namespace {
 
 constexpr std::size_t most_relocations = 2'000'000;
+constexpr std::size_t most_decoded = 16'384;  // instructions kept: about 2 MiB
 constexpr std::size_t longest_instruction = 15;
 constexpr std::uint64_t most_code = std::uint64_t{1} << 20;  // bytes of one function
 
@@ -67,7 +68,14 @@ constexpr std::uint32_t relocation_glob_dat = 6, relocation_jump_slot = 7;  // R
 
 }  // namespace
 
-std::optional<Instruction> Code::decode(std::uint64_t at) const {
+std::optional<Instruction> Code::decode(std::uint64_t at) {
+  if (const auto known = decoded_.find(at); known != decoded_.end()) return known->second;
+  const auto instruction = decode_anew(at);
+  if (instruction && decoded_.size() < most_decoded) decoded_.emplace(at, *instruction);
+  return instruction;
+}
+
+std::optional<Instruction> Code::decode_anew(std::uint64_t at) const {
   const Bytes whole = view_.image.view(Addr{at}, longest_instruction);
   if (whole.size() == longest_instruction) return disassembler_.decode(whole, at);
   // Near the end of an extent: what lies beyond may be another's.

@@ -31,7 +31,7 @@ class Code {
  public:
   explicit Code(const View& view) : view_(view) {}
 
-  std::optional<Instruction> decode(std::uint64_t at) const;
+  std::optional<Instruction> decode(std::uint64_t at);
   Callee callee(const Instruction& call);
 
   // The function (or the part of one that has its own unwind entry) around `at`.
@@ -64,10 +64,13 @@ class Code {
   Callee callee_at(const Module& module, std::uint64_t target);
   Callee callee_in_slot(const Module& module, std::uint64_t slot);
   FunctionCode& function_code(std::uint64_t at);
+  std::optional<Instruction> decode_anew(std::uint64_t at) const;
 
   const View& view_;
   Disassembler disassembler_;
   std::unordered_map<const Module*, ModuleCode> modules_;
+  std::unordered_map<std::uint64_t, Instruction>
+      decoded_;                                      // those of cleanups come again and again
   std::map<std::uint64_t, FunctionCode> functions_;  // by the address asked for
 };
 

@@ -300,6 +300,8 @@ FlowState Flow::state_at(const Asked& asked) const {
   if (site < 0 || !whole_) return found;
   std::uint32_t registers = 0;
   const auto events = events_of(asked, site, registers);
+  // On its way out of the lock.
+  if (events[static_cast<std::size_t>(site)].what == Event::What::release) return found;
   using What = Event::What;
   constexpr unsigned free = 1, held = 2, unknown = 4;
   const auto after = [&](std::size_t i, unsigned in) -> unsigned {

@@ -54,6 +54,7 @@ class Flow {
   FlowState state_at(const Asked& asked) const;
 
   bool locks() const { return locks_; }
+  std::size_t size() const { return nodes_.size(); }
 
  private:
   struct Resolved {

@@ -103,23 +103,38 @@ void close_answered(Search& search) {
   }
 }
 
-void search_process(Search& search) {
+void look_through_thread(Search& search, const Finder& finder, std::size_t thread,
+                         Unwinder& unwinder, const Rules& rules) {
+  const View& view = search.seen.view;
+  std::size_t index = 0;
+  bool sure = true;
+  unwinder.walk(view.core.threads[thread].registers, [&](const WalkFrame& frame,
+                                                         const Context& at) {
+    if (frame.row >= view.threads.names.size() || search.work > most_work) return false;
+    sure = sure && (frame.trust == Trust::context || frame.trust == Trust::cfi);
+    finder.look(search, {thread, index++, frame.row, rules.row(frame.row), at, frame.cfa, sure});
+    return true;
+  });
+}
+
+void search_process(Search& search, Ledger& ledger) {
   const View& view = search.seen.view;
   Rules rules = view.threads.rules;  // a copy: walking may add rows to it
   Unwinder unwinder(view.image, rules);
   for (const Finder& finder : finders) {
     if (std::ranges::none_of(search.questions, &Question::open)) break;
     for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
-      if (search.seen.pthreads.kernel_worker(i)) continue;
-      std::size_t index = 0;
-      unwinder.walk(view.core.threads[i].registers, [&](const WalkFrame& frame, const Context& at) {
-        if (frame.row >= view.threads.names.size()) return false;
-        finder.look(search, {i, index++, frame.row, rules.row(frame.row), at, frame.cfa});
-        return true;
-      });
+      if (!search.seen.pthreads.kernel_worker(i))
+        look_through_thread(search, finder, i, unwinder, rules);
     }
     if (finder.finish != nullptr) finder.finish(search);
     close_answered(search);
+  }
+  if (search.work > most_work) {
+    ledger.add_note("holder-search-limit", Severity::warning,
+                    "the search for holders of locks that do not record them was cut short: the "
+                    "code around the stacks is too large",
+                    {view.process});
   }
 }
 
@@ -249,7 +264,7 @@ Claim Search::claim(const Question& question, const FrameHere& here, Basis basis
   made.thread = thread_id(here.thread);
   made.frame = seen.merged(here.thread, here.index);
   made.basis = basis;
-  made.confidence = confidence;
+  made.confidence = here.at_most(confidence);
   return made;
 }
 
@@ -292,7 +307,7 @@ void find_holders(const std::vector<std::unique_ptr<Seen>>& processes, Ledger& l
     search.questions = std::move(questions);
     for (const Question& question : search.questions)
       answers.try_emplace(question.resource.index, question);
-    search_process(search);
+    search_process(search, ledger);
     for (const Claim& claim : search.claims)
       answers.at(search.questions[claim.question].resource.index).add(claim);
   }

@@ -5,13 +5,29 @@
 #include "holders/search.hpp"
 
 namespace coldcase {
+namespace {
+
+// Most cleanups free memory. One run with nothing known, which follows both ways everywhere, tells
+// those from the ones worth running for each frame.
+bool is_barren(Search& search, std::uint64_t pad) {
+  const auto [known, fresh] = search.barren.try_emplace(pad);
+  if (fresh) {
+    const CleanupRun run = run_cleanup(search.code, search.seen.view.image, pad, Context{});
+    known->second = run.complete && !run.touches;
+    search.work += run.steps;
+  }
+  return known->second;
+}
+
+}  // namespace
 
 void look_for_landing_pad(Search& search, const FrameHere& here) {
   if (!here.after_call()) return;
   const std::uint64_t pad = search.code.landing_pad(here.row.pc.value);
-  if (pad == 0) return;
+  if (pad == 0 || is_barren(search, pad)) return;
   const View& view = search.seen.view;
   const CleanupRun run = run_cleanup(search.code, view.image, pad, here.registers);
+  search.work += run.steps;
   for (const Release& release : run.releases) {
     for (const Question& question : search.questions) {
       if (!question.open || question.address.value != release.address ||

@@ -309,6 +309,7 @@ class Runner {
   Code& code_;
   const MemoryImage& image_;
   std::size_t instructions_ = 0;
+  bool touches_ = false;
   std::vector<Path> waiting_;
   std::vector<Path> resumed_;
   std::vector<Path> gave_up_;
@@ -330,6 +331,7 @@ void Runner::touch_word(Path& path, const Instruction& instruction) {
   if (memory.kind != Operand::Kind::memory) return;
   const bool stores = instruction.opcode == Opcode::move;
   if (!stores && !instruction.locked) return;
+  touches_ = true;
   const auto address = path.state.address_of(memory);
   if (!address) return;
   if (stores || exchange) {
@@ -375,6 +377,7 @@ std::optional<PathEnd> Runner::call(Path& path, const Instruction& instruction) 
         path.lost = true;
       break;
     case Role::Act::release:
+      touches_ = true;
       if (argument.known()) add_release(path, callee.role.lock, argument.bits, instruction.address);
       break;
     case Role::Act::none:
@@ -435,6 +438,8 @@ std::optional<PathEnd> Runner::step(Path& path) {
 CleanupRun Runner::summary(bool complete) const {
   CleanupRun run;
   run.complete = complete;
+  run.touches = touches_;
+  run.steps = instructions_;
   const auto has = [](const Path& path, const Release& release) {
     return std::ranges::any_of(path.releases, [&](const Release& other) {
       return other.address == release.address && other.lock == release.lock;

@@ -24,6 +24,8 @@ struct Release {
 struct CleanupRun {
   std::vector<Release> releases;
   bool complete = false;  // every path was followed to its end
+  bool touches = false;  // it calls something that releases, or changes memory as a lock's end does
+  std::size_t steps = 0;
 };
 
 CleanupRun run_cleanup(Code& code, const MemoryImage& image, std::uint64_t pad,

@@ -3,6 +3,7 @@
 // A finder is one file and one row in the table of holders.cpp.
 #pragma once
 
+#include <algorithm>
 #include <coldcase/facts.hpp>
 #include <map>
 #include <set>
@@ -49,6 +50,10 @@ struct FrameHere {
   const Row& row;
   const Context& registers;
   std::uint64_t cfa = 0;
+  bool sure = true;  // it and all frames inside it were found by call frame information
+  Confidence at_most(Confidence claimed) const {
+    return sure ? claimed : std::min(claimed, Confidence::likely);
+  }
   bool after_call() const { return row.lookup != row.pc; }
 };
 
@@ -63,6 +68,10 @@ struct Hit {
   int points = 0;
 };
 
+// Instructions evaluated and nodes gone through for one process: a second or two. Reaching it is
+// noted.
+inline constexpr std::size_t most_work = 50'000'000;
+
 struct Search {
   explicit Search(const Seen& of) : seen(of), code(of.view), flows(code) {}
   const Seen& seen;
@@ -72,6 +81,8 @@ struct Search {
   std::vector<Claim> claims;
   std::vector<Hit> hits;
   std::map<std::uint32_t, std::vector<LocalVariable>> locals;  // guards, by row
+  std::map<std::uint64_t, bool> barren;  // landing pads by whether they release nothing
+  std::size_t work = 0;                  // instructions looked at; see most_work
 
   ThreadId thread_id(std::size_t core_thread) const { return seen.view.thread_id(core_thread); }
   bool waits_for(const Question& question, std::size_t core_thread) const {

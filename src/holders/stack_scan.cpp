@@ -48,6 +48,7 @@ void look_in_registers(Search& search, const FrameHere& here, std::size_t q) {
 }  // namespace
 
 void look_for_address(Search& search, const FrameHere& here) {
+  if (!here.sure) return;
   std::vector<std::size_t> asked;
   for (std::size_t q = 0; q < search.questions.size(); ++q) {
     if (!skips(search, search.questions[q], here)) asked.push_back(q);
