@@ -41,6 +41,8 @@ LEAST: Dict[str, Dict[str, str]] = {
     "c_semaphore": {"": "right"},
     "pool_residue": {"": "right"},
     "c_residue": {"": "silent"},
+    "c_maybe": {"": "silent"},
+    "upgrade": {"": "right"},
 }
 
 
