@@ -4,8 +4,11 @@
 #include <memory>
 
 #include "holders/exception_table.hpp"
+#include "holders/flow.hpp"
+#include "holders/machine.hpp"
 #include "support/catch.hpp"
 #include "support/code_sample.hpp"
+#include "support/exception_tables.hpp"
 
 namespace coldcase::test {
 namespace {
@@ -50,6 +53,38 @@ TEST_CASE("exception tables with every byte changed", "[hostile]") {
       attempt(bytes, tables);
     }
     bytes[at] = good;
+  }
+  SUCCEED();
+}
+
+// Code that is none: both readers of code come to an end, whatever they meet.
+TEST_CASE("cleanups and functions of random bytes", "[hostile]") {
+  std::uint64_t state = 0x9e3779b97f4a7c15;
+  const auto random = [&state] {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return static_cast<unsigned>(state >> 24 & 0xff);
+  };
+  // Jumps, calls, pushes and locked changes come more often than chance would have them.
+  constexpr unsigned liked[] = {0x74, 0x75, 0xeb, 0xe8, 0x53, 0x5b, 0xf0, 0x87, 0x48, 0x89, 0xff};
+  for (int round = 0; round < 300; ++round) {
+    CodeSample sample;
+    for (int i = 0; i < 400; ++i) {
+      const unsigned byte = random();
+      sample.code({byte < 96 ? liked[byte % std::size(liked)] : byte});
+    }
+    sample.call("pthread_rwlock_rdlock").call("pthread_rwlock_unlock");
+    Context frame;
+    frame.set(dw_rbx, 0x5000);
+    frame.set(dw_rsp, CodeSample::stack);
+    Code code(sample.view());
+    const CleanupRun run = run_cleanup(code, sample.view().image, CodeSample::text, frame);
+    REQUIRE(run.steps <= 5'000);
+    const Flow flow(code, {CodeSample::text, sample.end()});
+    const Flow::Memory memory = [](std::uint64_t at) { return std::optional(at); };
+    for (std::uint64_t at = CodeSample::text; at < sample.end(); at += 7)
+      (void)flow.state_at({at, round % 2 == 0, LockClass::rwlock, 0x5000, frame, memory});
   }
   SUCCEED();
 }

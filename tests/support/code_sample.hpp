@@ -1,5 +1,5 @@
 // A few instructions written by hand, as a program that was mapped: with a symbol table, so that
-// calls have names, and a stack. And exception tables as compilers write them.
+// calls have names, and a stack.
 //
 //   CodeSample sample;
 //   sample.code({0x48, 0x89, 0xdf}).call("sem_post");    // mov %rbx,%rdi
@@ -47,14 +47,5 @@ class CodeSample {
   };
   std::optional<Parts> parts_;
 };
-
-// An entry of .eh_frame with its parent, and its LSDA with three call sites, at file address base.
-struct Tables {
-  Blob bytes;
-  std::uint64_t base = 0x2000;
-  std::uint64_t entry = 0;
-  std::uint64_t lsda = 0;
-};
-Tables sample_tables();
 
 }  // namespace coldcase::test

@@ -7,6 +7,7 @@
 #include "holders/machine.hpp"
 #include "support/catch.hpp"
 #include "support/code_sample.hpp"
+#include "support/exception_tables.hpp"
 
 namespace coldcase::test {
 namespace {
