@@ -189,7 +189,7 @@ Flow::Resolved Flow::resolve_write(std::int32_t index, int reg, const Asked& ask
 // has. A register that calls keep is taken for unchanged since then, which the caller checks.
 Flow::Resolved Flow::resolve(std::int32_t index, int reg, const Asked& asked, int depth) const {
   if (reg < 0 || depth > deepest_resolve) return {};
-  const auto number = static_cast<std::size_t>(reg);
+  const auto number = static_cast<unsigned>(reg);
   if (reg == dw_rsp) return {asked.frame.get(number), 0};
   const Definitions definitions = definitions_of(index, reg);
   if (!definitions.unwritten && definitions.nodes.size() == 1) {
@@ -209,7 +209,7 @@ Flow::Resolved Flow::resolve(std::int32_t index, int reg, const Asked& asked, in
     if (instruction.opcode == Opcode::move && copy.kind == Operand::Kind::register_ &&
         from.kind == Operand::Kind::register_ && from.reg == reg && from.size == 8 &&
         kept_by_calls(copy.reg)) {
-      const auto kept = static_cast<std::size_t>(copy.reg);
+      const auto kept = static_cast<unsigned char>(copy.reg);
       return {asked.frame.get(kept), 1u << kept};
     }
   }
