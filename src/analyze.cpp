@@ -8,6 +8,7 @@
 #include "lens/cpython/cpython.hpp"
 #include "lens/crash.hpp"
 #include "lens/cuda/cuda.hpp"
+#include "lens/glibc/spin.hpp"
 #include "lens/glibc/waits.hpp"
 #include "lens/seen.hpp"
 #include "modules/symbols.hpp"
@@ -29,6 +30,7 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
     seen.stacks.push_back(builder.build(i, view.thread_id(i), interpreted[i]));
   }
   look_at_glibc(view, seen.pthreads, seen.native, seen.stacks, ledger);
+  look_at_spinlocks(view, seen.stacks, ledger);
   cpython::look_at_cpython(view, python, seen.pthreads, seen.native, seen.stacks, ledger);
   cuda::look_at_cuda(view, seen.stacks, ledger);
   look_at_crash(view, session.signal_thread, ledger);

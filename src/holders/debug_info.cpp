@@ -81,14 +81,13 @@ void look_for_guard_variable(Search& search, const FrameHere& here) {
   for (const LocalVariable& variable : known->second) {
     if (!constructed(name, variable)) continue;
     for (const Question& question : search.questions) {
-      // A guard of a lock its own thread waits for is most likely the one being made.
-      if (!question.open || search.waits_for(question, here.thread) ||
-          search.gave_back(question, here.thread)) {
-        continue;
-      }
+      if (!question.open || search.gave_back(question, here.thread)) continue;
       const auto shape = std::ranges::find_if(
           guards, [&](const GuardShape& one) { return variable.type.starts_with(one.type); });
-      if (shape == guards.end() ||
+      // The guard being made, for which its own thread waits, says so only when it records that.
+      const bool being_made =
+          shape != guards.end() && !shape->records && search.waits_for(question, here.thread);
+      if (shape == guards.end() || being_made ||
           !guards_lock(view.image, variable, *shape, here, question.address)) {
         continue;
       }

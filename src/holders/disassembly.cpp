@@ -61,7 +61,7 @@ constexpr std::array register_rows{
 };
 
 struct RegisterName {
-  std::int8_t number = -1;
+  std::int32_t number = -1;
   bool high = false;
 };
 
@@ -71,8 +71,7 @@ constexpr RegisterTable register_table() {
   RegisterTable table{};
   for (const RegisterRow& row : register_rows) {
     for (std::size_t i = 0; i < row.names.size(); ++i) {
-      if (row.names[i] != X86_REG_INVALID)
-        table[row.names[i]] = {static_cast<std::int8_t>(row.number), i == 4};
+      if (row.names[i] != X86_REG_INVALID) table[row.names[i]] = {row.number, i == 4};
     }
   }
   return table;

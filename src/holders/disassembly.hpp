@@ -59,9 +59,9 @@ struct Operand {
   std::uint8_t size = 0;  // bytes
   bool high = false;      // ah, bh, ch, dh
   bool segment = false;   // fs: or gs:, or an index or base that is no general register
-  std::int8_t reg = -1;
-  std::int8_t base = -1;
-  std::int8_t index = -1;
+  std::int32_t reg = -1;
+  std::int32_t base = -1;
+  std::int32_t index = -1;
   std::uint8_t scale = 1;
   // Of memory: the displacement, the address itself when rip-relative. Of a number: the number; of
   // a direct jump or call its target.

@@ -209,7 +209,7 @@ Flow::Resolved Flow::resolve(std::int32_t index, int reg, const Asked& asked, in
     if (instruction.opcode == Opcode::move && copy.kind == Operand::Kind::register_ &&
         from.kind == Operand::Kind::register_ && from.reg == reg && from.size == 8 &&
         kept_by_calls(copy.reg)) {
-      const auto kept = static_cast<unsigned char>(copy.reg);
+      const auto kept = static_cast<unsigned>(copy.reg);
       return {asked.frame.get(kept), 1u << kept};
     }
   }
@@ -235,20 +235,23 @@ std::vector<bool> Flow::reach(std::int32_t from, bool backward) const {
   return seen;
 }
 
+// Whether one of the registers may have been set anew between the node and the site.
+bool Flow::outdated(std::int32_t node, std::uint32_t rests_on,
+                    const std::vector<bool>& leads_to_site) const {
+  if (rests_on == 0) return false;
+  const std::vector<bool> after = reach(node, false);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (after[i] && leads_to_site[i] && (nodes_[i].instruction.written & rests_on) != 0)
+      return true;
+  }
+  return false;
+}
+
 std::vector<Flow::Event> Flow::events_of(const Asked& asked, std::int32_t site,
                                          std::uint32_t& registers) const {
+  using What = Event::What;
   std::vector<Event> events(nodes_.size());
   const std::vector<bool> leads_to_site = reach(site, true);
-  // Whether one of the registers may have been set anew between the node and the site.
-  const auto outdated = [&](std::int32_t node, std::uint32_t rests_on) {
-    if (rests_on == 0) return false;
-    const std::vector<bool> after = reach(node, false);
-    for (std::size_t i = 0; i < nodes_.size(); ++i) {
-      if (after[i] && leads_to_site[i] && (nodes_[i].instruction.written & rests_on) != 0)
-        return true;
-    }
-    return false;
-  };
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Role& role = nodes_[i].role;
     const bool takes = role.act == Role::Act::acquire && role.lock == asked.lock;
@@ -256,15 +259,17 @@ std::vector<Flow::Event> Flow::events_of(const Asked& asked, std::int32_t site,
     if (!takes && !releases) continue;
     const auto node = static_cast<std::int32_t>(i);
     const Resolved argument = resolve(node, dw_rdi, asked, 0);
-    using What = Event::What;
     const bool same = argument.value && *argument.value == asked.address;
-    if (argument.value && !same && !outdated(node, argument.registers)) continue;
+    if (argument.value && !same && !outdated(node, argument.registers, leads_to_site)) continue;
     if (same && takes) registers |= argument.registers;
-    events[i].what = takes ? (same ? What::take : What::take_unknown)
-                           : (same ? What::release : What::release_unknown);
-    // Readers hold it: nobody took it for writing here and stayed.
-    if (takes && asked.lock == LockClass::rwlock && !role.read)
+    if (releases) {
+      events[i].what = same ? What::release : What::release_unknown;
+    } else if (asked.lock == LockClass::rwlock && !role.read) {
+      // Readers hold it: nobody took it for writing here and stayed.
       events[i].what = same ? What::other : What::none;
+    } else {
+      events[i].what = same ? What::take : What::take_unknown;
+    }
   }
   return events;
 }
@@ -287,52 +292,58 @@ bool Flow::release_ahead(std::int32_t from, const std::vector<Event>& events) co
   return false;
 }
 
-FlowState Flow::state_at(const Asked& asked) const {
-  FlowState found;
+std::int32_t Flow::find_site(const Asked& asked) const {
   std::int32_t site = -1;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     const Instruction& instruction = nodes_[i].instruction;
-    if (asked.after_call ? instruction.opcode == Opcode::call && instruction.next() == asked.pc
-                         : instruction.address == asked.pc) {
-      site = static_cast<std::int32_t>(i);
-    }
+    const bool here = asked.after_call
+                          ? instruction.opcode == Opcode::call && instruction.next() == asked.pc
+                          : instruction.address == asked.pc;
+    if (here) site = static_cast<std::int32_t>(i);
   }
-  if (site < 0 || !whole_) return found;
-  std::uint32_t registers = 0;
-  const auto events = events_of(asked, site, registers);
-  // On its way out of the lock.
-  if (events[static_cast<std::size_t>(site)].what == Event::What::release) return found;
+  return site;
+}
+
+namespace {
+
+constexpr unsigned state_free = 1, state_held = 2, state_unknown = 4;
+
+}  // namespace
+
+// The state before each node, over all ways from the entry: the bits above.
+std::vector<unsigned> Flow::states_before(const std::vector<Event>& events,
+                                          std::uint32_t registers) const {
   using What = Event::What;
-  constexpr unsigned free = 1, held = 2, unknown = 4;
   const auto after = [&](std::size_t i, unsigned in) -> unsigned {
     switch (events[i].what) {
       case What::take:
-        return held;
+        return state_held;
       case What::release:
       case What::other:
-        return free;
+        return state_free;
       case What::take_unknown:
-        return in | unknown;
+        return in | state_unknown;
       case What::release_unknown:
-        return in | free;
+        return in | state_free;
       case What::none:
         break;
     }
-    const bool forgets = (nodes_[i].instruction.written & registers) != 0 && (in & held) != 0;
-    return forgets ? (in & ~held) | unknown : in;
+    // The register that told which lock was taken is set anew.
+    const bool forgets = (nodes_[i].instruction.written & registers) != 0 && (in & state_held) != 0;
+    return forgets ? (in & ~state_held) | state_unknown : in;
   };
   std::vector<unsigned> before(nodes_.size());
   std::vector<std::size_t> work{0};
-  before[0] = free;
-  std::vector<std::size_t> scattered;
-  for (std::size_t i = 0; i < nodes_.size(); ++i) {
-    if (nodes_[i].jumped_to) scattered.push_back(i);
-  }
+  before[0] = state_free;
   const auto flow_to = [&](std::size_t to, unsigned state) {
     if ((before[to] | state) == before[to]) return;
     before[to] |= state;
     work.push_back(to);
   };
+  std::vector<std::size_t> scattered;
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (nodes_[i].jumped_to) scattered.push_back(i);
+  }
   while (!work.empty()) {
     const std::size_t index = work.back();
     work.pop_back();
@@ -345,11 +356,23 @@ FlowState Flow::state_at(const Asked& asked) const {
       for (const std::size_t to : scattered) flow_to(to, out);
     }
   }
-  const unsigned here = before[static_cast<std::size_t>(site)];
+  return before;
+}
+
+FlowState Flow::state_at(const Asked& asked) const {
+  FlowState found;
+  const std::int32_t site = find_site(asked);
+  if (site < 0 || !whole_) return found;
+  std::uint32_t registers = 0;
+  const auto events = events_of(asked, site, registers);
+  using What = Event::What;
+  // On its way out of the lock.
+  if (events[static_cast<std::size_t>(site)].what == What::release) return found;
+  const unsigned here = states_before(events, registers)[static_cast<std::size_t>(site)];
   found.reached = here != 0;
-  found.free = (here & free) != 0;
-  found.held = (here & held) != 0;
-  found.held_unknown = (here & unknown) != 0;
+  found.free = (here & state_free) != 0;
+  found.held = (here & state_held) != 0;
+  found.held_unknown = (here & state_unknown) != 0;
   found.handles = std::ranges::any_of(events, [](const Event& event) {
     return event.what == What::take || event.what == What::release;
   });

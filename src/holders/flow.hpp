@@ -76,8 +76,13 @@ class Flow {
   std::vector<bool> reach(std::int32_t from, bool backward) const;
   Resolved resolve(std::int32_t node, int reg, const Asked& asked, int depth) const;
   Resolved resolve_write(std::int32_t node, int reg, const Asked& asked, int depth) const;
+  bool outdated(std::int32_t node, std::uint32_t rests_on,
+                const std::vector<bool>& leads_to_site) const;
   std::vector<Event> events_of(const Asked& asked, std::int32_t site,
                                std::uint32_t& registers) const;
+  std::int32_t find_site(const Asked& asked) const;
+  std::vector<unsigned> states_before(const std::vector<Event>& events,
+                                      std::uint32_t registers) const;
   bool release_ahead(std::int32_t from, const std::vector<Event>& events) const;
 
   std::vector<FlowNode> nodes_;

@@ -69,7 +69,8 @@ Role role_of(std::string_view symbol) {
       (symbol.find("nlock") != std::string_view::npos ||
        symbol.find("nLock") != std::string_view::npos)) {
     const std::string name = demangle(symbol);
-    const std::string_view function = std::string_view(name).substr(0, name.find('('));
+    const std::string_view whole = name;
+    const std::string_view function = whole.substr(0, whole.find('('));
     for (const std::string_view suffix : {"unlock", "Unlock", "UnLock", "unlock_shared"}) {
       if (function.ends_with(suffix)) return {Act::release, LockClass::any, false};
     }

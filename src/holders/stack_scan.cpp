@@ -119,7 +119,9 @@ void judge_addresses(Search& search) {
     part = std::max(part, hit.points);
     if (score.best == nullptr || hit.points > score.best->points) score.best = &hit;
   }
-  for (const auto& [holder, score] : scores) {
+  for (const auto& one : scores) {
+    const Holder holder = one.first;
+    const Score& score = one.second;
     const Question& question = search.questions[holder.question];
     const auto rivals = static_cast<std::size_t>(std::ranges::count_if(
         scores, [&](const auto& other) { return other.first.question == holder.question; }));

@@ -82,10 +82,31 @@ bool set_place(Dwarf_Die& die, Dwarf_Die& function, std::uint64_t value, LocalVa
   return set_based(ops[0], variable);
 }
 
+using Types = std::initializer_list<std::string_view>;
+
+// Nothing when it is another kind of thing, of another type, or nowhere in particular.
+std::optional<LocalVariable> variable_of(Dwarf_Die& die, Dwarf_Die& function, std::uint64_t value,
+                                         Types types) {
+  Dwarf_Die type;
+  if (dwarf_tag(&die) != DW_TAG_variable || !find_class(die, type)) return std::nullopt;
+  const char* type_name = dwarf_diename(&type);
+  if (type_name == nullptr || !starts_with_any(type_name, types)) return std::nullopt;
+  LocalVariable variable;
+  if (!set_place(die, function, value, variable)) return std::nullopt;
+  if (const char* name = dwarf_diename(&die)) variable.name = clean_text(name, 256);
+  variable.type = clean_text(type_name, 256);
+  const int size = dwarf_bytesize(&type);
+  variable.size = size > 0 ? static_cast<std::uint64_t>(size) : 0;
+  int line = 0;
+  if (dwarf_decl_line(&die, &line) == 0 && line > 0)
+    variable.declared.line = static_cast<std::uint32_t>(line);
+  if (const char* path = dwarf_decl_file(&die)) variable.declared.file = clean_text(path);
+  return variable;
+}
+
 }  // namespace
 
-std::vector<LocalVariable> find_locals(const Module& module, std::uint64_t value,
-                                       std::initializer_list<std::string_view> types) {
+std::vector<LocalVariable> find_locals(const Module& module, std::uint64_t value, Types types) {
   std::vector<LocalVariable> found;
   const ElfFile* file = dwarf_of(module);
   if (file == nullptr) return found;
@@ -98,22 +119,10 @@ std::vector<LocalVariable> find_locals(const Module& module, std::uint64_t value
     if (dwarf_child(&scope, &child) != 0) continue;
     std::size_t seen = 0;
     do {
-      Dwarf_Die type;
-      if (dwarf_tag(&child) != DW_TAG_variable || !find_class(child, type)) continue;
-      const char* type_name = dwarf_diename(&type);
-      if (type_name == nullptr || !starts_with_any(type_name, types)) continue;
-      LocalVariable variable;
-      if (!set_place(child, scopes.front(), value, variable)) continue;
-      if (const char* name = dwarf_diename(&child)) variable.name = clean_text(name, 256);
-      variable.type = clean_text(type_name, 256);
-      const int size = dwarf_bytesize(&type);
-      variable.size = size > 0 ? static_cast<std::uint64_t>(size) : 0;
-      int line = 0;
-      if (dwarf_decl_line(&child, &line) == 0 && line > 0)
-        variable.declared.line = static_cast<std::uint32_t>(line);
-      if (const char* path = dwarf_decl_file(&child)) variable.declared.file = clean_text(path);
-      variable.inlined = inlined;
-      found.push_back(std::move(variable));
+      auto variable = variable_of(child, scopes.front(), value, types);
+      if (!variable) continue;
+      variable->inlined = inlined;
+      found.push_back(std::move(*variable));
     } while (++seen < most_locals && dwarf_siblingof(&child, &child) == 0);
   }
   return found;
