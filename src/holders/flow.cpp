@@ -24,6 +24,14 @@ bool ends(const FlowNode& node) {
 struct Flow::Event {
   enum class What : std::uint8_t { none, take, take_unknown, release, release_unknown, other };
   What what = What::none;
+
+  // A call with this role; `same`: of the very lock that is asked about.
+  static What of(const Role& role, bool same) {
+    if (role.act == Role::Act::release) return same ? What::release : What::release_unknown;
+    // Readers hold it: nobody took it for writing here and stayed.
+    if (role.lock == LockClass::rwlock && !role.read) return same ? What::other : What::none;
+    return same ? What::take : What::take_unknown;
+  }
 };
 
 std::int32_t Flow::add(Code& code, std::uint64_t at) {
@@ -249,7 +257,6 @@ bool Flow::outdated(std::int32_t node, std::uint32_t rests_on,
 
 std::vector<Flow::Event> Flow::events_of(const Asked& asked, std::int32_t site,
                                          std::uint32_t& registers) const {
-  using What = Event::What;
   std::vector<Event> events(nodes_.size());
   const std::vector<bool> leads_to_site = reach(site, true);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
@@ -262,14 +269,7 @@ std::vector<Flow::Event> Flow::events_of(const Asked& asked, std::int32_t site,
     const bool same = argument.value && *argument.value == asked.address;
     if (argument.value && !same && !outdated(node, argument.registers, leads_to_site)) continue;
     if (same && takes) registers |= argument.registers;
-    if (releases) {
-      events[i].what = same ? What::release : What::release_unknown;
-    } else if (asked.lock == LockClass::rwlock && !role.read) {
-      // Readers hold it: nobody took it for writing here and stayed.
-      events[i].what = same ? What::other : What::none;
-    } else {
-      events[i].what = same ? What::take : What::take_unknown;
-    }
+    events[i].what = Event::of(role, same);
   }
   return events;
 }
