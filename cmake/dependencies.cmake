@@ -50,6 +50,16 @@ add_library(coldcase_zstd INTERFACE)
 target_include_directories(coldcase_zstd INTERFACE ${ZSTD_INCLUDE})
 target_link_libraries(coldcase_zstd INTERFACE ${ZSTD_ARCHIVE})
 
+# capstone: instructions of the dead process's code. Debian ships it as an archive; Zydis, smaller, as a
+# shared object alone.
+find_path(CAPSTONE_INCLUDE capstone/capstone.h)
+find_library(CAPSTONE_ARCHIVE NAMES libcapstone.a)
+coldcase_need(CAPSTONE_INCLUDE libcapstone-dev)
+coldcase_need(CAPSTONE_ARCHIVE libcapstone-dev)
+add_library(coldcase_capstone INTERFACE)
+target_include_directories(coldcase_capstone INTERFACE ${CAPSTONE_INCLUDE})
+target_link_libraries(coldcase_capstone INTERFACE ${CAPSTONE_ARCHIVE})
+
 # tl::expected: what std::expected will be; the one third-party type in our public headers.
 find_path(EXPECTED_INCLUDE tl/expected.hpp)
 coldcase_need(EXPECTED_INCLUDE libexpected-dev)

@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
+#include "holders/holders.hpp"
 #include "lens/basics.hpp"
 #include "lens/cpython/cpython.hpp"
 #include "lens/crash.hpp"
@@ -126,6 +127,7 @@ Analysis analyze(const AnalyzeOptions& options) {
   for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
   mpi::look_at_mpi(processes, ledger);
   note_unrelated(sessions, analysis);
+  find_holders(processes, ledger);
   settle_waits(analysis.facts);
   diagnose(analysis);
   return analysis;

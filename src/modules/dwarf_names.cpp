@@ -36,9 +36,10 @@ std::string name_of(Dwarf_Die& function) {
   return {};
 }
 
-// The functions inlined around `value` inside `parent`, the outermost first.
-void find_inlined(Dwarf_Die& parent, std::uint64_t value, int depth,
-                  std::vector<Dwarf_Die>& scopes) {
+// The functions inlined around `value` inside `parent`, the outermost first; on request the plain
+// blocks, too.
+void find_inlined(Dwarf_Die& parent, std::uint64_t value, int depth, std::vector<Dwarf_Die>& scopes,
+                  bool blocks = false) {
   Dwarf_Die child;
   if (depth > deepest_scope || dwarf_child(&parent, &child) != 0) return;
   do {
@@ -46,8 +47,8 @@ void find_inlined(Dwarf_Die& parent, std::uint64_t value, int depth,
     const bool inlined = tag == DW_TAG_inlined_subroutine;
     if (!inlined && tag != DW_TAG_lexical_block) continue;
     if (dwarf_haspc(&child, value) != 1) continue;
-    if (inlined) scopes.push_back(child);
-    return find_inlined(child, value, depth + 1, scopes);
+    if (inlined || blocks) scopes.push_back(child);
+    return find_inlined(child, value, depth + 1, scopes, blocks);
   } while (dwarf_siblingof(&child, &child) == 0);
 }
 
@@ -132,6 +133,19 @@ void DwarfNames::name(std::uint64_t value, CodeName& name) {
   name.where = where;
   if (name.symbol.empty() && function != unit->functions.end())
     name.function = name_of(function->die);
+}
+
+std::vector<Dwarf_Die> DwarfNames::scopes_at(std::uint64_t value) {
+  std::vector<Dwarf_Die> scopes;
+  Unit* unit = find_unit(value);
+  if (unit == nullptr) return scopes;
+  const auto function = std::ranges::find_if(unit->functions, [value](const Function& one) {
+    return one.begin <= value && value < one.end;
+  });
+  if (function == unit->functions.end()) return scopes;
+  scopes.push_back(function->die);
+  find_inlined(function->die, value, 0, scopes, true);
+  return scopes;
 }
 
 }  // namespace coldcase

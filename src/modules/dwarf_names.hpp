@@ -16,6 +16,10 @@ class DwarfNames {
   // function's name where no symbol gave one.
   void name(std::uint64_t value, CodeName& name);
 
+  // The function around `value`, then the blocks and inlined functions inside it that cover
+  // `value`, the outermost first. The handles live as long as the file.
+  std::vector<Dwarf_Die> scopes_at(std::uint64_t value);
+
  private:
   // A function of a unit over one of its ranges.
   struct Function {
@@ -32,5 +36,8 @@ class DwarfNames {
   const ElfFile& file_;
   std::map<Dwarf_Off, Unit> units_;
 };
+
+// The file with the module's DWARF; null when there is none, or it is not worth opening.
+const ElfFile* dwarf_of(const Module& module);
 
 }  // namespace coldcase

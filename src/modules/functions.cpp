@@ -25,8 +25,14 @@ bool has_search_table(const ElfFile& file, const elf::ProgramHeader& header) {
   return table.size() == 12 && table[2] == std::byte{3} && table[3] == std::byte{0x3b};
 }
 
-std::optional<FunctionRange> find_in_table(const ElfFile& file, const elf::ProgramHeader& header,
-                                           std::uint64_t value) {
+// A function with the address of its entry.
+struct FoundEntry {
+  std::uint64_t entry = 0;
+  FunctionRange range;
+};
+
+std::optional<FoundEntry> find_in_table(const ElfFile& file, const elf::ProgramHeader& header,
+                                        std::uint64_t value) {
   const Bytes table = file.at_address(header.vaddr, header.memsz);
   if (table.size() < 12) return std::nullopt;
   const std::uint64_t count =
@@ -48,31 +54,43 @@ std::optional<FunctionRange> find_in_table(const ElfFile& file, const elf::Progr
   const auto entry = header.vaddr + static_cast<std::uint64_t>(std::int64_t{
                                         *parse_at<std::int32_t>(table, 12 + (low - 1) * 8 + 4)});
   const auto range = range_of_entry(file, entry);
-  return range && range->begin <= value && value < range->end ? range : std::nullopt;
+  if (!range || value < range->begin || value >= range->end) return std::nullopt;
+  return FoundEntry{entry, *range};
 }
 
-std::optional<FunctionRange> find_by_walking(const ElfFile& file, const ElfSection& section,
-                                             std::uint64_t value) {
+std::optional<FoundEntry> find_by_walking(const ElfFile& file, const ElfSection& section,
+                                          std::uint64_t value) {
   std::uint64_t at = 0;
   while (at + 8 <= section.header.size) {
     const auto length = parse_at<std::uint32_t>(file.at_address(section.header.addr + at, 4), 0);
     if (!length || *length == 0 || *length == 0xffffffff) return std::nullopt;
     const auto range = range_of_entry(file, section.header.addr + at);
-    if (range && range->begin <= value && value < range->end) return range;
+    if (range && range->begin <= value && value < range->end)
+      return FoundEntry{section.header.addr + at, *range};
     at += std::uint64_t{*length} + 4;
   }
   return std::nullopt;
 }
 
-}  // namespace
-
-std::optional<FunctionRange> find_function(const ElfFile& file, std::uint64_t value) {
+std::optional<FoundEntry> find(const ElfFile& file, std::uint64_t value) {
   for (const auto& header : file.program_headers()) {
     if (header.type == elf::pt_gnu_eh_frame && has_search_table(file, header))
       return find_in_table(file, header, value);
   }
   const ElfSection* section = file.find_section(".eh_frame");
   return section != nullptr ? find_by_walking(file, *section, value) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<FunctionRange> find_function(const ElfFile& file, std::uint64_t value) {
+  const auto found = find(file, value);
+  return found ? std::optional(found->range) : std::nullopt;
+}
+
+std::optional<std::uint64_t> find_frame_entry(const ElfFile& file, std::uint64_t value) {
+  const auto found = find(file, value);
+  return found ? std::optional(found->entry) : std::nullopt;
 }
 
 }  // namespace coldcase

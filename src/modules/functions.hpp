@@ -15,4 +15,7 @@ struct FunctionRange {
 };
 std::optional<FunctionRange> find_function(const ElfFile& file, std::uint64_t value);
 
+// The file address of that entry in .eh_frame.
+std::optional<std::uint64_t> find_frame_entry(const ElfFile& file, std::uint64_t value);
+
 }  // namespace coldcase

@@ -65,14 +65,19 @@ void name_in_module(const Module& module, std::vector<Request>& requests) {
       plain = plain.substr(0, version);
     request.answer->function = demangle(plain);
   }
-  const ElfFile* dwarf =
-      module.debug && module.debug->has_dwarf() ? module.debug.get() : module.file.get();
-  if (dwarf == nullptr || !dwarf->has_dwarf() || !worth_opening(module, *dwarf)) return;
+  const ElfFile* dwarf = dwarf_of(module);
+  if (dwarf == nullptr) return;
   DwarfNames names(*dwarf);
   for (Request& request : requests) names.name(request.value, *request.answer);
 }
 
 }  // namespace
+
+const ElfFile* dwarf_of(const Module& module) {
+  const ElfFile* dwarf =
+      module.debug && module.debug->has_dwarf() ? module.debug.get() : module.file.get();
+  return dwarf != nullptr && dwarf->has_dwarf() && worth_opening(module, *dwarf) ? dwarf : nullptr;
+}
 
 std::vector<CodeName> name_code(const Modules& modules, std::span<const Addr> addresses) {
   std::vector<CodeName> names(addresses.size());

@@ -44,6 +44,10 @@ if(COLDCASE_TEST_PYTHON)
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/mpi_test.py
             --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/mpi)
   set_tests_properties(live_mpi PROPERTIES LABELS live TIMEOUT 600 SKIP_RETURN_CODE 77)
+  add_test(NAME live_holders
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/holders_test.py
+            --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/holders)
+  set_tests_properties(live_holders PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77)
   add_test(NAME live_triage
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/triage_test.py
             --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/triage)
