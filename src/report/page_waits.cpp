@@ -48,6 +48,16 @@ std::string relation_text(Relation relation) {
   return text;
 }
 
+// Who holds what has no known holder.
+std::string nobody_text(const ResourceFact& resource) {
+  const std::string& code = resource.owner_unknown_code;
+  if (code == "not_held" || code == "no_owner") return "nobody";
+  if (code == "owner_ended" || code == "owner_died" || code == "no_living_holder")
+    return "nobody alive";
+  if (code == "owner_before_fork" || code == "owner_in_parent") return "nobody in this process";
+  return "unknown";
+}
+
 void add_holders(const Analysis& analysis, const Finding& finding, std::size_t wait,
                  std::set<std::size_t>& used, std::vector<WaitRow>& rows) {
   const Edge& edge = finding.path[wait];
@@ -74,8 +84,9 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
   if (held) return;
   const bool ends = edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process;
   const ResourceId resource = edge.to.as<RefKind::resource>();
-  const bool nobody = resource.known() && at(analysis, resource).owner_unknown_code == "not_held";
-  const std::string by = ends ? "-" : nobody ? "nobody" : "unknown";
+  const std::string by = ends               ? "-"
+                         : resource.known() ? nobody_text(at(analysis, resource))
+                                            : "unknown";
   rows.push_back({waiter, target, by, how_known(analysis, edge)});
 }
 

@@ -115,12 +115,28 @@ void wait_for_semlock(LensContext& context, std::size_t thread, const Found& fou
   context.ledger.set_wait(id, std::move(wait));
 }
 
+// The program's name for a child: Process._name of the _bootstrap frame (process.py) it runs in.
+void name_process(LensContext& context, const PyThread& state) {
+  for (const auto& run : state.runs) {
+    for (const PythonFrame& frame : run) {
+      if (!in_file(frame, "process.py") || last_part(frame.code->name) != "_bootstrap") continue;
+      const auto self = find_self(context.objects(), frame);
+      const auto name = self ? context.objects().find_attribute(*self, "_name") : std::nullopt;
+      const auto text = name ? context.objects().read_str(*name) : Read<std::string>("");
+      if (text && !text->empty())
+        context.ledger.facts.processes[context.view.process.index].label = clean_text(*text, 128);
+      return;
+    }
+  }
+}
+
 }  // namespace
 
 void add_multiprocessing_waits(LensContext& context) {
   for (const Interpreter& interpreter : context.runtime().interpreters) {
     for (const PyThread& state : interpreter.threads) {
       if (!state.core_thread || state.runs.empty()) continue;
+      name_process(context, state);
       const auto& wait = context.ledger.thread(context.view.thread_id(*state.core_thread)).wait;
       if (!wait || wait->kind == WaitKind::gil) continue;
       // A `with lock:` calls the C type's __enter__: then the innermost frame is the caller's own.

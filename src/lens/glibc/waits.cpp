@@ -74,10 +74,13 @@ void wait_for_object(const LensContext& context, const Object& object, const Fut
     wait.on.push_back(also);
   }
   evidence.resource = id;
-  evidence.claim =
-      object.basis == Basis::cleanup_buffer
-          ? "its own waiter record names the condition"
-          : "its registers hold the lock's address (futex word " + hex(futex.address.value) + ")";
+  const std::string place = hex(futex.address.value);
+  if (object.basis == Basis::cleanup_buffer)
+    evidence.claim = "its own waiter record names the " + std::string(word(object.kind));
+  else if (object.basis == Basis::register_)
+    evidence.claim = "its registers hold the lock's address (futex word " + place + ")";
+  else
+    evidence.claim = "it sleeps on the futex word " + place + ", which lies in this object";
 }
 
 void wait_on_futex(const LensContext& context, std::size_t i, const FutexWait& futex) {
