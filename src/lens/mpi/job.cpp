@@ -18,7 +18,12 @@ void each_start_string(const Core& core, const MemoryImage& image, Visit visit) 
   const auto name = core.auxv_value(elf::at_execfn);
   const Extent* extent = name ? image.find(Addr{*name}) : nullptr;
   if (extent == nullptr) return;
-  const std::uint64_t begin = std::max(extent->range.begin.value, *name - std::min(*name, most));
+  // The kernel's 16 random bytes lie right below the strings.
+  const auto random = core.auxv_value(elf::at_random);
+  const std::uint64_t below = *name - std::min(*name, most);
+  const std::uint64_t lowest =
+      random && *random < *name && *random + 16 > below ? *random + 16 : below;
+  const std::uint64_t begin = std::min(*name, std::max(extent->range.begin.value, lowest));
   const Bytes strings = image.view(Addr{begin}, *name - begin);
   for (std::size_t at = 0; at < strings.size();) {
     const std::string_view text = text_at(strings, at);
