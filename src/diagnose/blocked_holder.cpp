@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 #include "diagnose/ring_kinds.hpp"
+#include "diagnose/work_queue.hpp"
 
 namespace coldcase {
 namespace {
@@ -52,6 +53,12 @@ bool waits_for_gil(const Scene& scene, const Root& root) {
   return std::ranges::all_of(root.behind, [&](ThreadId id) {
     return scene.thread(id).wait && scene.thread(id).wait->kind == WaitKind::gil;
   });
+}
+
+// Workers that take turns at an empty queue hold nobody up: what they wait for is work.
+bool takes_turns(const Scene& scene, const Root& root) {
+  const auto waits_for_work = [&](ThreadId id) { return gets_next_item(scene.facts, id); };
+  return waits_for_work(root.thread) && std::ranges::all_of(root.behind, waits_for_work);
 }
 
 std::string what_it_does(const Scene& scene, ThreadId id) {
@@ -202,6 +209,7 @@ std::vector<Finding> detect_blocked_holder(const Scene& scene) {
   for (const Root& root : find_roots(scene.facts)) {
     const ThreadFact& holder = scene.thread(root.thread);
     if (scene.stuck[root.thread.index] || !root.holds || judge(holder) == Holder::open) continue;
+    if (takes_turns(scene, root)) continue;
     findings.push_back(make_finding(scene, root));
   }
   if (!findings.empty()) return findings;

@@ -6,6 +6,7 @@
 
 #include "base/text.hpp"
 #include "diagnose/signature.hpp"
+#include "diagnose/work_queue.hpp"
 
 namespace coldcase {
 namespace {
@@ -159,19 +160,31 @@ void drop_lesser(std::vector<Finding>& findings) {
   if (better) std::erase_if(findings, lone);
 }
 
-// Blocked without end on something whose holder is not known: nothing can be said of these.
+// Blocked without end on a lock whose holder is not known. What nobody owns by its nature (a queue,
+// a condition) has no holder to be missed.
+ResourceId lock_without_holder(const Facts& facts, ThreadId id) {
+  const ThreadFact& thread = facts.threads[id.index];
+  const ResourceId resource = thread.wait->on.front().as<RefKind::resource>();
+  if (!resource.known() || thread.wait->kind == WaitKind::gil) return {};
+  const ResourceFact& lock = facts.resources[resource.index];
+  const bool missed = lock.owners.empty() && lock.owner_unknown_code != "no_owner";
+  return missed && !gets_next_item(facts, id) ? resource : ResourceId{};
+}
+
+bool waits_for_unknown(const Facts& facts, ThreadId id) {
+  const ThreadFact& thread = facts.threads[id.index];
+  if (thread.state != ThreadState::blocked || !thread.wait || thread.wait->ends == Ends::timeout ||
+      thread.wait->on.size() > 1)
+    return false;
+  return thread.wait->on.empty() || lock_without_holder(facts, id).known();
+}
+
+// Nothing can be said of these.
 std::size_t count_unknown(const Facts& facts) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(facts.threads, [&](const ThreadFact& thread) {
-        if (thread.state != ThreadState::blocked || !thread.wait ||
-            thread.wait->ends == Ends::timeout)
-          return false;
-        if (thread.wait->on.size() > 1) return false;
-        if (thread.wait->on.empty()) return true;
-        const ResourceId resource = thread.wait->on.front().as<RefKind::resource>();
-        return resource.known() && facts.resources[resource.index].owners.empty() &&
-               thread.wait->kind != WaitKind::gil;
-      }));
+  std::size_t count = 0;
+  for (std::uint32_t i = 0; i < facts.threads.size(); ++i)
+    count += waits_for_unknown(facts, {i}) ? 1 : 0;
+  return count;
 }
 
 // Asleep on a futex without end, with a stack that could not be read to its end: it may wait for
@@ -201,12 +214,10 @@ bool has_greenlets(const Facts& facts) {
 void note_unknown_holders(Analysis& analysis) {
   constexpr std::size_t most = 5;
   std::set<ResourceId> locks;
-  for (const ThreadFact& thread : analysis.facts.threads) {
-    if (thread.state != ThreadState::blocked || !thread.wait || thread.wait->on.size() != 1)
+  for (std::uint32_t i = 0; i < analysis.facts.threads.size() && locks.size() < most; ++i) {
+    if (!waits_for_unknown(analysis.facts, {i}) || analysis.facts.threads[i].wait->on.empty())
       continue;
-    const ResourceId id = thread.wait->on.front().as<RefKind::resource>();
-    if (!id.known() || !analysis.facts.resources[id.index].owners.empty() || locks.size() == most)
-      continue;
+    const ResourceId id = lock_without_holder(analysis.facts, {i});
     if (!locks.insert(id).second) continue;
     const ResourceFact& lock = analysis.facts.resources[id.index];
     const std::string why =

@@ -175,6 +175,22 @@ def python_pool(place: Place) -> None:
            "    signal.pause()\n")
 
 
+def python_pool_reads(place: Place) -> None:
+    """As an idle pool, and its parent waits for its user in read()."""
+    place.start(sys.executable, "-c", "import multiprocessing, sys\n"
+                "pool = multiprocessing.Pool(3)\npool.map(abs, range(4))\n" + READY +
+                "sys.stdin.readline()\n", stdin=place.pipe())
+    place.await_file("ready")
+
+
+def python_executor_reads(place: Place) -> None:
+    place.start(sys.executable, "-c", "import sys\n"
+                "from concurrent.futures import ProcessPoolExecutor\n"
+                "pool = ProcessPoolExecutor(2)\nlist(pool.map(abs, range(4)))\n" + READY +
+                "sys.stdin.readline()\n", stdin=place.pipe())
+    place.await_file("ready")
+
+
 def python_process_executor(place: Place) -> None:
     python(place, "import signal\nfrom concurrent.futures import ProcessPoolExecutor\n"
            "if __name__ == '__main__':\n    pool = ProcessPoolExecutor(2)\n"
@@ -190,7 +206,7 @@ def bash_child(place: Place) -> None:
 
 
 def bash_prompt(place: Place) -> None:
-    place.on_terminal(tool("bash"), "--norc", "-i", until=b"$ ")
+    place.on_terminal(tool("bash"), "--norc", "-i", until=b"5.")
 
 
 def pipeline(place: Place) -> None:
@@ -261,7 +277,7 @@ def dbus(place: Place) -> None:
 def cron(place: Place) -> None:
     if os.getuid() != 0:
         raise Missing("cron has to be root")
-    place.start(tool("cron"), "-f", "-P")
+    place.start(tool("cron"), "-f")
     time.sleep(1)
 
 
@@ -448,6 +464,8 @@ PROGRAMS: Dict[str, Program] = {program.name: program for program in (
     Program("python_asyncio", python_asyncio), Program("python_executor", python_executor),
     Program("python_queue", python_queue), Program("python_pool", python_pool),
     Program("python_process_executor", python_process_executor),
+    Program("python_pool_reads", python_pool_reads),
+    Program("python_executor_reads", python_executor_reads),
     Program("bash_child", bash_child), Program("bash_prompt", bash_prompt, kernel=False),
     Program("pipeline", pipeline), Program("cat", cat), Program("tail", tail),
     Program("less", less), Program("vim", vim, kernel=False), Program("tmux", tmux),
