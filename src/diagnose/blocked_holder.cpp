@@ -1,6 +1,7 @@
 // blocked-holder: no ring; everyone waits, directly or not, for one holder that is itself blocked
 // outside the process. And lock-convoy: the holder runs.
 #include <algorithm>
+#include <set>
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
@@ -71,12 +72,15 @@ std::string what_it_does(const Scene& scene, ThreadId id) {
   return text;
 }
 
+// Of those that wait for the same thing in the same place one is told: the others are counted.
 void tell_waiters(const Scene& scene, const Root& root, Finding& finding) {
+  std::set<std::pair<ResourceId, const Frame*>> told;
   for (const ThreadId waiter : root.behind) {
     if (finding.threads.size() > most_told) break;
     const std::vector<Way> ways = ways_on(scene.facts, waiter);
     const auto to_root = std::ranges::find(ways, root.thread, &Way::thread);
     if (to_root == ways.end()) continue;
+    if (!told.emplace(to_root->step.resource, scene.site_of(waiter)).second) continue;
     take_step(scene, to_root->step, root.thread, finding);
     if (finding.story.empty()) {
       if (const auto claim = tell_claim(scene, to_root->step, root.thread))
@@ -100,7 +104,7 @@ Finding make_finding(const Scene& scene, const Root& root) {
                        {scene.name_of(root.thread) + " itself " + what_it_does(scene, root.thread) +
                             where_of(scene, root.thread) + ".",
                         holder.wait->evidence});
-  if (root.behind.size() > most_told)
+  if (root.behind.size() + 1 > finding.threads.size())
     finding.story.push_back(
         {counted(root.behind.size(), "thread") + " in all are held up behind it.", {}});
   finding.headline = as_headline(

@@ -111,8 +111,8 @@ bool waits_in_path(const Finding& finding, ThreadId id) {
   for (const Edge& wait : finding.path) {
     if (wait.from != Ref(id) || wait.relation != Relation::waits_for) continue;
     if (wait.to.kind == RefKind::thread || wait.to.kind == RefKind::process) return true;
-    const bool held = std::ranges::any_of(
-        finding.path, [&](const Edge& edge) { return edge.from == wait.to; });
+    const bool held =
+        std::ranges::any_of(finding.path, [&](const Edge& edge) { return edge.from == wait.to; });
     if (held) return true;
   }
   return false;
@@ -210,6 +210,24 @@ bool has_greenlets(const Facts& facts) {
       facts.modules, [](const ModuleFact& module) { return module.name.starts_with("_greenlet"); });
 }
 
+// Monitors and java.util.concurrent's locks park each thread at a condition of its own: what it
+// waits for stands in the Java heap, which is not read.
+bool has_java(const Facts& facts) {
+  return std::ranges::any_of(
+      facts.modules, [](const ModuleFact& module) { return module.name.starts_with("libjvm.so"); });
+}
+
+void note_java(Analysis& analysis) {
+  analysis.facts.notes.push_back(
+      {"java-unread",
+       Severity::warning,
+       "Java's own locks are not read: threads that wait for each other's look idle here",
+       "ask the JDK that ran it, which reads cores too: jhsdb jstack --exe PATH/bin/java --core "
+       "CORE.",
+       "",
+       {}});
+}
+
 // Which locks these are, and what a person can still do.
 void note_unknown_holders(Analysis& analysis) {
   constexpr std::size_t most = 5;
@@ -241,6 +259,9 @@ void judge_without_finding(Analysis& analysis) {
     verdict.headline = "The core has no threads in it: what they did cannot be told";
   } else if (has_note(facts, "python-unread")) {
     verdict.headline = "No deadlock among native locks; this Python's own state could not be read";
+  } else if (has_java(facts)) {
+    note_java(analysis);
+    verdict.headline = "No deadlock among native locks; Java's own locks are not read";
   } else if (const std::size_t unread = count_unread(facts); unread > 0) {
     verdict.headline = "The stack of " + counted(unread, "thread") + " that " +
                        (unread == 1 ? "waits" : "wait") + " without end could not be read";

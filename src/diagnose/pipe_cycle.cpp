@@ -80,8 +80,8 @@ std::vector<Finding> by_exclusion(const Scene& scene) {
   finding.pattern = "pipe-cycle";
   finding.kind = FindingKind::deadlock;
   // A child that reads its standard input may do so from a terminal: x=$(cat) looks no different.
-  const bool outside = std::ranges::any_of(
-      mains, [&](ThreadId main) { return on_standard_stream(scene, main); });
+  const bool outside =
+      std::ranges::any_of(mains, [&](ThreadId main) { return on_standard_stream(scene, main); });
   finding.confidence = outside ? Confidence::hypothesis : Confidence::likely;
   finding.threads = mains;
   for (const ThreadId main : mains) {

@@ -89,6 +89,14 @@ void take_ring(const Scene& scene, const Ring& ring, Finding& finding) {
     take_step(scene, ring.steps[i], ring.steps[(i + 1) % ring.steps.size()].thread, finding);
 }
 
+std::optional<StoryLine> tell_untold(const Ring& ring) {
+  if (ring.steps.size() <= most_steps_told) return std::nullopt;
+  const std::size_t untold = ring.steps.size() - most_steps_told;
+  return StoryLine{"So " + std::string(untold == 1 ? "does " : "do ") +
+                       counted(untold, "more thread") + ", up to the first one again.",
+                   {}};
+}
+
 std::string where_of(const Scene& scene, ThreadId id) {
   const Frame* site = scene.site_of(id);
   return site != nullptr ? ", in " + Scene::text_of(site) : "";

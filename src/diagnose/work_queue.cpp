@@ -14,7 +14,8 @@ bool is_get(const Frame& frame) {
 }
 
 bool is_own(const Frame& frame) {
-  return frame.kind != FrameKind::python || frame.file.find("/multiprocessing/") != std::string::npos;
+  return frame.kind != FrameKind::python ||
+         frame.file.find("/multiprocessing/") != std::string::npos;
 }
 
 }  // namespace

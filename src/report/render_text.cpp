@@ -15,7 +15,6 @@ namespace report {
 namespace {
 
 constexpr std::size_t stack_limit = 12;  // involved stacks shown in full
-constexpr std::size_t group_limit = 20;
 constexpr std::size_t note_limit = 12;
 
 class TextPage {
@@ -130,8 +129,9 @@ class TextPage {
     for (const WaitRow& row : found)
       rows.push_back({row.thread, row.waits_for, row.held_by, row.how});
     for (const std::string& text : table(rows, width_ - 2)) line("  " + text);
-    const std::string ends = ends_text(analysis_, *shown_);
-    if (!ends.empty()) paragraph("  ", ends);
+    for (const std::string& text : {more_waits_text(*shown_), ends_text(analysis_, *shown_)}) {
+      if (!text.empty()) paragraph("  ", text);
+    }
   }
 
   void advice() {
@@ -143,14 +143,10 @@ class TextPage {
   }
 
   void others() {
-    std::vector<const Finding*> findings = other_findings(analysis_);
-    if (shown_ == nullptr) {
-      findings.clear();
-      for (const Finding& finding : analysis_.findings) findings.push_back(&finding);
-    }
-    if (findings.empty()) return;
+    const std::vector<std::string> told = other_paragraphs(analysis_, shown_);
+    if (told.empty()) return;
     title("ALSO FOUND");
-    for (const Finding* finding : findings) paragraph(" - ", finding_paragraph(*finding));
+    for (const std::string& text : told) paragraph(" - ", text);
   }
 
   void blocks(const std::vector<ThreadId>& threads, std::size_t limit) {

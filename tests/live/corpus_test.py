@@ -27,6 +27,7 @@ from corpus_programs import PROGRAMS, Missing, Place, Program
 
 ANALYZE_TIMEOUT = 120.0
 REST_TIMEOUT = 6.0
+EXIT_CODES = {"none": 0, "inconclusive": 4}
 SET_CHILD_SUBREAPER = 36  # prctl: orphans of what we start become our children
 PACKAGES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools",
                         "corpus-packages")
@@ -180,7 +181,7 @@ class Row:
     problem: str = ""
 
 
-def judge(coldcase: str, row: Row, cores: Sequence[str]) -> Row:
+def judge(coldcase: str, program: Program, row: Row, cores: Sequence[str]) -> Row:
     before = time.monotonic()
     done = subprocess.run([coldcase, "analyze", *cores, "--format", "json"], text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -193,7 +194,7 @@ def judge(coldcase: str, row: Row, cores: Sequence[str]) -> Row:
         return row
     row.threads = report["totals"]["thread_count"]
     verdict = report["verdict"]
-    if verdict["kind"] != "none" or done.returncode != 0:
+    if verdict["kind"] != program.verdict or done.returncode != EXIT_CODES[program.verdict]:
         patterns = ", ".join(finding["pattern"] for finding in report["findings"]) or "no finding"
         row.problem = "%s, exit code %d (%s): %s" % (verdict["kind"], done.returncode, patterns,
                                                      verdict["headline"])
@@ -203,11 +204,11 @@ def judge(coldcase: str, row: Row, cores: Sequence[str]) -> Row:
 def judge_all(coldcase: str, program: Program, dumps: Sequence[Dump], table: List[Row]) -> None:
     for dump in dumps:
         row = Row(program.name, "%s" % dump.name, dump.how)
-        table.append(judge(coldcase, row, [dump.path]))
+        table.append(judge(coldcase, program, row, [dump.path]))
         print_row(table[-1])
     if len(dumps) > 1:
         row = Row(program.name, "all %d" % len(dumps), dumps[0].how)
-        table.append(judge(coldcase, row, [dump.path for dump in dumps]))
+        table.append(judge(coldcase, program, row, [dump.path for dump in dumps]))
         print_row(table[-1])
 
 
