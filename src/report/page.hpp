@@ -60,6 +60,10 @@ struct StackBlock {
   std::vector<ThreadId> threads;  // all with the very same lines
   std::vector<StackLine> lines;
 };
+// How many of so many blocks are shown: all of a few, and of a ring of hundreds some examples.
+inline std::size_t shown_blocks(std::size_t blocks) {
+  return blocks > 12 ? 4 : blocks;
+}
 std::vector<StackBlock> stack_blocks(const Analysis& analysis,
                                      const std::vector<ThreadId>& threads);
 std::vector<ThreadId> involved_threads(const Analysis& analysis, const Finding* finding);

@@ -82,7 +82,7 @@ std::vector<WaitRow> merged(const std::vector<WaitRow>& rows) {
   return kept;
 }
 
-constexpr std::size_t most_waits = 24;  // of the path; all of it is in the JSON report
+constexpr std::size_t most_waits = 12;  // of the path; all of it is in the JSON report
 
 }  // namespace
 

@@ -155,12 +155,19 @@ class MarkdownPage {
   std::string stacks(const std::vector<ThreadId>& threads, const std::string& heading) const {
     if (threads.empty()) return {};
     std::string body;
-    for (const StackBlock& block : stack_blocks(analysis_, threads)) {
+    const std::vector<StackBlock> blocks = stack_blocks(analysis_, threads);
+    const std::size_t limit = options_.all_threads ? blocks.size() : shown_blocks(blocks.size());
+    std::size_t told = 0;
+    for (std::size_t i = 0; i < limit; ++i) {
+      const StackBlock& block = blocks[i];
+      told += block.threads.size();
       if (!body.empty()) body += '\n';
       body += block_title(analysis_, block) + "\n";
       for (const std::string& line : stack_text(block.lines, stack_width))
         body += "  " + line + "\n";
     }
+    if (told < threads.size())
+      body += "\n" + counted(threads.size() - told, "more thread") + " in the JSON report\n";
     return folded(heading, code_block(body, "text"));
   }
 

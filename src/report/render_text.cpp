@@ -14,7 +14,6 @@ namespace coldcase {
 namespace report {
 namespace {
 
-constexpr std::size_t stack_limit = 12;  // involved stacks shown in full
 constexpr std::size_t note_limit = 12;
 
 class TextPage {
@@ -149,8 +148,9 @@ class TextPage {
     for (const std::string& text : told) paragraph(" - ", text);
   }
 
-  void blocks(const std::vector<ThreadId>& threads, std::size_t limit) {
+  void blocks(const std::vector<ThreadId>& threads, bool all) {
     const std::vector<StackBlock> found = stack_blocks(analysis_, threads);
+    const std::size_t limit = all ? found.size() : shown_blocks(found.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (i == limit) {
         std::size_t left = 0;
@@ -171,7 +171,7 @@ class TextPage {
     if (threads.size() == 1) text = "STACK OF THIS THREAD";
     if (shown_->kind == FindingKind::crash) text = "STACK OF THE CRASH";
     title(text + " (innermost first, interpreter's own frames folded)");
-    blocks(threads, options_.all_threads ? threads.size() : stack_limit);
+    blocks(threads, options_.all_threads);
   }
 
   void threads() {
@@ -215,7 +215,7 @@ class TextPage {
     const std::vector<ThreadId> rest = other_threads(analysis_, shown_);
     if (rest.empty()) return;
     title(rest.size() == analysis_.facts.threads.size() ? "ALL STACKS" : "ALL OTHER STACKS");
-    blocks(rest, rest.size());
+    blocks(rest, true);
   }
 
   void checked() {
