@@ -124,6 +124,14 @@ Tag tag_of(const Finding& finding, ThreadId id) {
   return waits_in_path(finding, id) ? Tag::behind : Tag::root_blocker;
 }
 
+void tag_the_rest(Facts& facts) {
+  for (ThreadFact& thread : facts.threads) {
+    if (thread.tag) continue;
+    if (thread.state == ThreadState::idle) thread.tag = Tag::idle;
+    if (thread.state == ThreadState::running) thread.tag = Tag::running;
+  }
+}
+
 void set_tags(Analysis& analysis) {
   std::vector<ThreadId> told;
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
@@ -142,11 +150,7 @@ void set_tags(Analysis& analysis) {
     ThreadFact& thread = analysis.facts.threads[id.index];
     if (!thread.tag) thread.tag = Tag::behind;
   }
-  for (ThreadFact& thread : analysis.facts.threads) {
-    if (thread.tag) continue;
-    if (thread.state == ThreadState::idle) thread.tag = Tag::idle;
-    if (thread.state == ThreadState::running) thread.tag = Tag::running;
-  }
+  tag_the_rest(analysis.facts);
 }
 
 // What fits anywhere, when nothing better does: a lone thread that waits for the outside.

@@ -16,7 +16,7 @@ std::string Scene::name_of(ThreadId id) const {
   const ThreadFact& fact = thread(id);
   const std::string number = fact.tid ? "LWP " + std::to_string(*fact.tid) : "a thread";
   const std::string name = plain_name_of(id);
-  const std::string full = name.empty() ? number : name + " (" + number + ")";
+  std::string full = name.empty() ? number : name + " (" + number + ")";
   if (facts.processes.size() < 2 || !fact.process.known()) return full;
   return full + " of " + name_of(fact.process);
 }

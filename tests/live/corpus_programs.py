@@ -476,5 +476,6 @@ PROGRAMS: Dict[str, Program] = {program.name: program for program in (
     Program("memcached", memcached), Program("mosquitto", mosquitto), Program("slapd", slapd),
     Program("chromium", chromium, gcore=False), Program("node", node, gcore=False),
     # What a Java thread waits for stands in the Java heap: a deadlock there looks the same.
-    Program("java", java, kernel=False, verdict="inconclusive"), Program("go", go, kernel=False), Program("rust", rust),
+    Program("java", java, kernel=False, verdict="inconclusive"),
+    Program("go", go, kernel=False), Program("rust", rust),
 )}

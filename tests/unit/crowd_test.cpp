@@ -182,8 +182,7 @@ TEST_CASE("findings alike are counted, others are told", "[crowd]") {
   const Analysis analysis = diagnosed(incident);
   CHECK(analysis.findings.size() == 41);
   const std::string text = text_of(analysis);
-  CHECK(text.find("The same 39 more times with other threads.") !=
-        std::string::npos);
+  CHECK(text.find("The same 39 more times with other threads.") != std::string::npos);
   CHECK(count_of(text, "Lock ring:") == 1);
   CHECK(text.find("self") != std::string::npos);
 }
