@@ -1,10 +1,12 @@
 // blocked-holder: no ring; everyone waits, directly or not, for one holder that is itself blocked
 // outside the process. And lock-convoy: the holder runs.
 #include <algorithm>
+#include <set>
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 #include "diagnose/ring_kinds.hpp"
+#include "diagnose/work_queue.hpp"
 
 namespace coldcase {
 namespace {
@@ -54,6 +56,12 @@ bool waits_for_gil(const Scene& scene, const Root& root) {
   });
 }
 
+// Workers that take turns at an empty queue hold nobody up: what they wait for is work.
+bool takes_turns(const Scene& scene, const Root& root) {
+  const auto waits_for_work = [&](ThreadId id) { return gets_next_item(scene.facts, id); };
+  return waits_for_work(root.thread) && std::ranges::all_of(root.behind, waits_for_work);
+}
+
 std::string what_it_does(const Scene& scene, ThreadId id) {
   const Wait& wait = *scene.thread(id).wait;
   std::string text = wait_phrase(scene, id);
@@ -64,12 +72,15 @@ std::string what_it_does(const Scene& scene, ThreadId id) {
   return text;
 }
 
+// Of those that wait for the same thing in the same place one is told: the others are counted.
 void tell_waiters(const Scene& scene, const Root& root, Finding& finding) {
+  std::set<std::pair<ResourceId, const Frame*>> told;
   for (const ThreadId waiter : root.behind) {
     if (finding.threads.size() > most_told) break;
     const std::vector<Way> ways = ways_on(scene.facts, waiter);
     const auto to_root = std::ranges::find(ways, root.thread, &Way::thread);
     if (to_root == ways.end()) continue;
+    if (!told.emplace(to_root->step.resource, scene.site_of(waiter)).second) continue;
     take_step(scene, to_root->step, root.thread, finding);
     if (finding.story.empty()) {
       if (const auto claim = tell_claim(scene, to_root->step, root.thread))
@@ -93,7 +104,7 @@ Finding make_finding(const Scene& scene, const Root& root) {
                        {scene.name_of(root.thread) + " itself " + what_it_does(scene, root.thread) +
                             where_of(scene, root.thread) + ".",
                         holder.wait->evidence});
-  if (root.behind.size() > most_told)
+  if (root.behind.size() + 1 > finding.threads.size())
     finding.story.push_back(
         {counted(root.behind.size(), "thread") + " in all are held up behind it.", {}});
   finding.headline = as_headline(
@@ -202,6 +213,7 @@ std::vector<Finding> detect_blocked_holder(const Scene& scene) {
   for (const Root& root : find_roots(scene.facts)) {
     const ThreadFact& holder = scene.thread(root.thread);
     if (scene.stuck[root.thread.index] || !root.holds || judge(holder) == Holder::open) continue;
+    if (takes_turns(scene, root)) continue;
     findings.push_back(make_finding(scene, root));
   }
   if (!findings.empty()) return findings;

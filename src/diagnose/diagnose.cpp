@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "diagnose/mpi_ranks.hpp"
 #include "diagnose/signature.hpp"
+#include "diagnose/work_queue.hpp"
 
 namespace coldcase {
 namespace {
@@ -139,6 +140,14 @@ Tag tag_of(const Finding& finding, ThreadId id) {
   return waits_in_path(finding, id) ? Tag::behind : Tag::root_blocker;
 }
 
+void tag_the_rest(Facts& facts) {
+  for (ThreadFact& thread : facts.threads) {
+    if (thread.tag) continue;
+    if (thread.state == ThreadState::idle) thread.tag = Tag::idle;
+    if (thread.state == ThreadState::running) thread.tag = Tag::running;
+  }
+}
+
 void set_tags(Analysis& analysis) {
   std::vector<ThreadId> told;
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
@@ -158,11 +167,7 @@ void set_tags(Analysis& analysis) {
     ThreadFact& thread = analysis.facts.threads[id.index];
     if (!thread.tag) thread.tag = Tag::behind;
   }
-  for (ThreadFact& thread : analysis.facts.threads) {
-    if (thread.tag) continue;
-    if (thread.state == ThreadState::idle) thread.tag = Tag::idle;
-    if (thread.state == ThreadState::running) thread.tag = Tag::running;
-  }
+  tag_the_rest(analysis.facts);
 }
 
 // What fits anywhere, when nothing better does: a lone thread that waits for the outside.
@@ -176,22 +181,33 @@ void drop_lesser(std::vector<Finding>& findings) {
   if (better) std::erase_if(findings, lone);
 }
 
-// Blocked without end on something whose holder is not known: nothing can be said of these.
+// Blocked without end on a lock whose holder is not known. What nobody owns by its nature (a queue,
+// a condition) has no holder to be missed.
+ResourceId lock_without_holder(const Facts& facts, ThreadId id) {
+  const ThreadFact& thread = facts.threads[id.index];
+  const ResourceId resource = thread.wait->on.front().as<RefKind::resource>();
+  if (!resource.known() || thread.wait->kind == WaitKind::gil) return {};
+  const ResourceFact& lock = facts.resources[resource.index];
+  const bool missed = lock.owners.empty() && lock.owner_unknown_code != "no_owner";
+  return missed && !gets_next_item(facts, id) ? resource : ResourceId{};
+}
+
+bool waits_for_unknown(const Facts& facts, ThreadId id) {
+  const ThreadFact& thread = facts.threads[id.index];
+  if (thread.state != ThreadState::blocked || !thread.wait || thread.wait->ends == Ends::timeout ||
+      thread.wait->on.size() > 1)
+    return false;
+  // Ranks of an MPI job that wait for each other have a detector of their own.
+  if (thread.wait->kind == WaitKind::collective || thread.wait->kind == WaitKind::io) return false;
+  return thread.wait->on.empty() || lock_without_holder(facts, id).known();
+}
+
+// Nothing can be said of these.
 std::size_t count_unknown(const Facts& facts) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(facts.threads, [&](const ThreadFact& thread) {
-        if (thread.state != ThreadState::blocked || !thread.wait ||
-            thread.wait->ends == Ends::timeout)
-          return false;
-        // Ranks of an MPI job that wait for each other have a detector of their own.
-        if (thread.wait->kind == WaitKind::collective || thread.wait->kind == WaitKind::io)
-          return false;
-        if (thread.wait->on.size() > 1) return false;
-        if (thread.wait->on.empty()) return true;
-        const ResourceId resource = thread.wait->on.front().as<RefKind::resource>();
-        return resource.known() && facts.resources[resource.index].owners.empty() &&
-               thread.wait->kind != WaitKind::gil;
-      }));
+  std::size_t count = 0;
+  for (std::uint32_t i = 0; i < facts.threads.size(); ++i)
+    count += waits_for_unknown(facts, {i}) ? 1 : 0;
+  return count;
 }
 
 // Asleep on a futex without end, with a stack that could not be read to its end: it may wait for
@@ -217,27 +233,44 @@ bool has_greenlets(const Facts& facts) {
       facts.modules, [](const ModuleFact& module) { return module.name.starts_with("_greenlet"); });
 }
 
+// Monitors and java.util.concurrent's locks park each thread at a condition of its own: what it
+// waits for stands in the Java heap, which is not read.
+bool has_java(const Facts& facts) {
+  return std::ranges::any_of(
+      facts.modules, [](const ModuleFact& module) { return module.name.starts_with("libjvm.so"); });
+}
+
+void note_java(Analysis& analysis) {
+  analysis.facts.notes.push_back(
+      {"java-unread",
+       Severity::warning,
+       "Java's own locks are not read: threads that wait for each other's look idle here",
+       "ask the JDK that ran it, which reads cores too: jhsdb jstack --exe PATH/bin/java --core "
+       "CORE.",
+       "",
+       {}});
+}
+
 // Which locks these are, and what a person can still do.
 void note_unknown_holders(Analysis& analysis) {
   constexpr std::size_t most = 5;
   std::set<ResourceId> locks;
-  for (const ThreadFact& thread : analysis.facts.threads) {
-    if (thread.state != ThreadState::blocked || !thread.wait || thread.wait->on.size() != 1)
+  for (std::uint32_t i = 0; i < analysis.facts.threads.size() && locks.size() < most; ++i) {
+    if (!waits_for_unknown(analysis.facts, {i}) || analysis.facts.threads[i].wait->on.empty())
       continue;
-    const ResourceId id = thread.wait->on.front().as<RefKind::resource>();
-    if (!id.known() || !analysis.facts.resources[id.index].owners.empty() || locks.size() == most)
-      continue;
+    const ResourceId id = lock_without_holder(analysis.facts, {i});
     if (!locks.insert(id).second) continue;
     const ResourceFact& lock = analysis.facts.resources[id.index];
     const std::string why =
         lock.owner_unknown_text.empty() ? "its holder is not recorded" : lock.owner_unknown_text;
-    analysis.facts.notes.push_back({"holder-unknown",
-                                    Severity::warning,
-                                    lock.label + ": " + why + ".",
-                                    "Look in all stacks for who takes it and does not give it "
-                                    "back: coldcase show stacks CORE.",
-                                    "",
-                                    {id}});
+    const bool outside = lock.owner_unknown_code == "not_in_core";
+    const std::string advice =
+        outside ? "Take the cores with  coldcase capture PID --tree -o DIR : beside each it notes "
+                  "open files and who holds their locks."
+                : "Look in all stacks for who takes it and does not give it back: coldcase show "
+                  "stacks CORE.";
+    analysis.facts.notes.push_back(
+        {"holder-unknown", Severity::warning, lock.label + ": " + why + ".", advice, "", {id}});
   }
 }
 
@@ -250,6 +283,9 @@ void judge_without_finding(Analysis& analysis) {
     verdict.headline = "The core has no threads in it: what they did cannot be told";
   } else if (has_note(facts, "python-unread")) {
     verdict.headline = "No deadlock among native locks; this Python's own state could not be read";
+  } else if (has_java(facts)) {
+    note_java(analysis);
+    verdict.headline = "No deadlock among native locks; Java's own locks are not read";
   } else if (const std::size_t unread = count_unread(facts); unread > 0) {
     verdict.headline = "The stack of " + counted(unread, "thread") + " that " +
                        (unread == 1 ? "waits" : "wait") + " without end could not be read";

@@ -1,4 +1,6 @@
 // lock-cycle: threads wait for locks in a ring, any mix of native and Python's.
+#include <algorithm>
+
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 
@@ -27,7 +29,7 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
   finding.kind = FindingKind::deadlock;
   take_ring(scene, ring, finding);
   finding.headline = headline_of(scene, ring);
-  for (std::size_t i = 0; i < ring.steps.size(); ++i) {
+  for (std::size_t i = 0; i < std::min(ring.steps.size(), most_steps_told); ++i) {
     const RingStep& step = ring.steps[i];
     const RingStep& before = ring.steps[(i + ring.steps.size() - 1) % ring.steps.size()];
     const ThreadFact& thread = scene.thread(step.thread);
@@ -50,6 +52,7 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
                                 wait_phrase(scene, step.thread) + ".");
     }
   }
+  if (const auto untold = tell_untold(ring)) finding.story.push_back(*untold);
   finding.summary.push_back("No timeout ends these waits: none of the threads can ever go on.");
   finding.story.push_back(
       {"Each thread waits for what the next one holds, and no timeout ends these waits: none can "

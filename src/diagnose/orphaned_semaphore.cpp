@@ -5,6 +5,7 @@
 #include "diagnose/diagnose.hpp"
 #include "diagnose/orphan.hpp"
 #include "diagnose/ring_kinds.hpp"
+#include "diagnose/work_queue.hpp"
 
 namespace coldcase {
 namespace {
@@ -24,7 +25,14 @@ std::vector<EvidenceId> evidence_about(const Scene& scene, ResourceId id) {
 }
 
 // Every process that could be the holder was read: the tree is complete when side-cars say so.
-Confidence sureness(const Scene& scene, const ResourceFact& lock) {
+// Idle workers of a pool look the same when the one among them that reads the queue was not dumped.
+Confidence sureness(const Scene& scene, const Orphan& orphan) {
+  const ResourceFact& lock = scene.resource(orphan.lock);
+  const bool told = std::ranges::find(scene.facts.evidence, Basis::side_car, &Evidence::basis) !=
+                    scene.facts.evidence.end();
+  const bool idle = std::ranges::all_of(
+      orphan.waiters, [&](ThreadId id) { return gets_next_item(scene.facts, id); });
+  if (idle && !told) return Confidence::hypothesis;
   const bool absent = std::ranges::any_of(scene.facts.processes, [](const ProcessFact& process) {
     return !process.captured && process.fate != Fate::exited && process.fate != Fate::killed;
   });
@@ -38,7 +46,7 @@ std::vector<Finding> detect_orphaned_semaphore(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Orphan& orphan : find_orphans(scene, {"no_living_holder"})) {
     const ResourceFact& lock = scene.resource(orphan.lock);
-    Finding finding = orphan_finding(scene, orphan, "orphaned-semaphore", sureness(scene, lock));
+    Finding finding = orphan_finding(scene, orphan, "orphaned-semaphore", sureness(scene, orphan));
     const bool queue = is_queue_lock(lock);
     finding.headline = as_headline(
         queue ? "A multiprocessing.Queue's lock died with the process that held it: nothing can be "

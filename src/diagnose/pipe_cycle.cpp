@@ -41,6 +41,24 @@ bool waits_inside(const Scene& scene, const ThreadFact& thread) {
   });
 }
 
+// Descriptors 0 to 2 (lens/glibc/descriptors.cpp): what a process is given by whoever started it.
+bool on_standard_stream(const Scene& scene, ThreadId id) {
+  const auto& on = scene.thread(id).wait->on;
+  const ResourceId stream = on.empty() ? ResourceId{} : on.front().as<RefKind::resource>();
+  return stream.known() && scene.label_of(stream).starts_with("standard ");
+}
+
+// One of these is the parent of another: only such two can have a pipe each way without help. In a
+// shell's pipeline (cat | grep | sort) all wait for the first, and that for the outside.
+bool has_parent_and_child(const Scene& scene, const std::vector<ThreadId>& mains) {
+  return std::ranges::any_of(mains, [&](ThreadId child) {
+    const ProcessId parent = scene.facts.processes[scene.thread(child).process.index].parent;
+    return parent.known() && std::ranges::any_of(mains, [&](ThreadId id) {
+             return scene.thread(id).process == parent && !on_standard_stream(scene, id);
+           });
+  });
+}
+
 // Without side-cars nobody says whose pipe it is. But when every thread of every process here waits
 // without a timeout, and the main threads of related ones do so on descriptors, then whoever should
 // write is among them - unless it is somebody outside.
@@ -57,13 +75,14 @@ std::vector<Finding> by_exclusion(const Scene& scene) {
   const bool known = std::ranges::any_of(facts.resources, [](const ResourceFact& resource) {
     return !resource.feeders.empty() && resource.kind != WaitKind::queue;
   });
-  const bool related = std::ranges::any_of(
-      facts.processes, [](const ProcessFact& process) { return process.parent.known(); });
-  if (mains.size() < 2 || !all || known || !related) return {};
+  if (!all || known || !has_parent_and_child(scene, mains)) return {};
   Finding finding;
   finding.pattern = "pipe-cycle";
   finding.kind = FindingKind::deadlock;
-  finding.confidence = Confidence::likely;
+  // A child that reads its standard input may do so from a terminal: x=$(cat) looks no different.
+  const bool outside =
+      std::ranges::any_of(mains, [&](ThreadId main) { return on_standard_stream(scene, main); });
+  finding.confidence = outside ? Confidence::hypothesis : Confidence::likely;
   finding.threads = mains;
   for (const ThreadId main : mains) {
     const Wait& wait = *scene.thread(main).wait;

@@ -31,13 +31,14 @@ Finding ring_finding(const Scene& scene, const Ring& ring, std::string_view patt
   finding.pattern = std::string(pattern);
   finding.kind = FindingKind::deadlock;
   take_ring(scene, ring, finding);
-  for (std::size_t i = 0; i < ring.steps.size(); ++i) {
+  for (std::size_t i = 0; i < std::min(ring.steps.size(), most_steps_told); ++i) {
     const RingStep& step = ring.steps[i];
     const ThreadId next = ring.steps[(i + 1) % ring.steps.size()].thread;
     finding.story.push_back(tell_wait(scene, step.thread));
     if (finding.summary.size() < 4) finding.summary.push_back(finding.story.back().text);
     if (const auto claim = tell_claim(scene, step, next)) finding.story.push_back(*claim);
   }
+  if (const auto untold = tell_untold(ring)) finding.story.push_back(*untold);
   finding.story.push_back(
       {"Each waits for what only the next can give, and no timeout ends these waits: none can ever "
        "go on.",

@@ -16,7 +16,7 @@ std::string Scene::name_of(ThreadId id) const {
   const ThreadFact& fact = thread(id);
   const std::string number = fact.tid ? "LWP " + std::to_string(*fact.tid) : "a thread";
   const std::string name = plain_name_of(id);
-  const std::string full = name.empty() ? number : name + " (" + number + ")";
+  std::string full = name.empty() ? number : name + " (" + number + ")";
   if (facts.processes.size() < 2 || !fact.process.known()) return full;
   return full + " of " + name_of(fact.process);
 }
@@ -87,6 +87,14 @@ void take_ring(const Scene& scene, const Ring& ring, Finding& finding) {
   finding.confidence = ring.confidence;
   for (std::size_t i = 0; i < ring.steps.size(); ++i)
     take_step(scene, ring.steps[i], ring.steps[(i + 1) % ring.steps.size()].thread, finding);
+}
+
+std::optional<StoryLine> tell_untold(const Ring& ring) {
+  if (ring.steps.size() <= most_steps_told) return std::nullopt;
+  const std::size_t untold = ring.steps.size() - most_steps_told;
+  return StoryLine{"So " + std::string(untold == 1 ? "does " : "do ") +
+                       counted(untold, "more thread") + ", up to the first one again.",
+                   {}};
 }
 
 std::string where_of(const Scene& scene, ThreadId id) {

@@ -32,6 +32,11 @@ struct Scene {
   std::string label_of(ResourceId id) const { return resource(id).label; }
 };
 
+// Steps of a ring that are told one by one: nobody reads the story of 5,000 philosophers.
+constexpr std::size_t most_steps_told = 6;
+// "4994 more threads of the ring do alike."; nothing for a ring that was told whole.
+std::optional<StoryLine> tell_untold(const Ring& ring);
+
 // A finding's path and members from a ring.
 void take_ring(const Scene& scene, const Ring& ring, Finding& finding);
 

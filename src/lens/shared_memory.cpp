@@ -188,7 +188,8 @@ void join_semlock(const Family& family, ResourceId id, Ledger& ledger) {
   }
   ResourceFact& fact = ledger.resource(id);
   if (!fact.owners.empty() || fact.state == LockState::free || read == 0) return;
-  const bool all_read = complete && read == places.size() && locks_one;
+  // It is shared on purpose: of one process alone nothing follows about the others.
+  const bool all_read = complete && places.size() > 1 && read == places.size() && locks_one;
   fact.state = fact.state == LockState::unknown ? LockState::locked : fact.state;
   fact.owner_unknown_code = all_read ? "no_living_holder" : "owner_not_recorded";
   fact.owner_unknown_text =

@@ -1,6 +1,7 @@
 #include "report/page.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "base/text.hpp"
 #include "report/ids.hpp"
@@ -90,13 +91,50 @@ const Finding* main_finding(const Analysis& analysis) {
   return analysis.findings.empty() ? nullptr : &analysis.findings.front();
 }
 
-std::vector<const Finding*> other_findings(const Analysis& analysis) {
-  std::vector<const Finding*> others;
-  const Finding* main = main_finding(analysis);
+namespace {
+
+// Findings of one bug: another thousand of them tells nothing new.
+std::string likeness(const Finding& finding) {
+  std::string text = finding.pattern + "|" + std::string(word(finding.confidence)) + "|";
+  if (finding.signature && !finding.signature->loose.empty())
+    return text + finding.signature->loose;
+  return text + finding.headline;
+}
+
+}  // namespace
+
+std::vector<std::string> other_paragraphs(const Analysis& analysis, const Finding* shown) {
+  constexpr std::size_t most = 12;
+  std::vector<std::string> order;
+  std::map<std::string, std::pair<const Finding*, std::size_t>> groups;
   for (const Finding& finding : analysis.findings) {
-    if (&finding != main) others.push_back(&finding);
+    if (&finding == shown) continue;
+    auto& [first, count] = groups[likeness(finding)];
+    if (first == nullptr) {
+      first = &finding;
+      order.push_back(likeness(finding));
+    }
+    ++count;
   }
-  return others;
+  std::vector<std::string> paragraphs;
+  const std::string main = shown != nullptr ? likeness(*shown) : std::string{};
+  for (const std::string& key : order) {
+    const auto& [first, count] = groups[key];
+    if (paragraphs.size() == most) {
+      paragraphs.push_back(counted(order.size() - most, "more kind") +
+                           " of findings in the JSON report.");
+      break;
+    }
+    if (key == main && count > 1) {
+      paragraphs.push_back("The same, at the same place, " + counted(count, "more time") +
+                           " with other threads.");
+      continue;
+    }
+    paragraphs.push_back(finding_paragraph(*first));
+    if (count > 1)
+      paragraphs.back() += " The same " + counted(count - 1, "more time") + " with other threads.";
+  }
+  return paragraphs;
 }
 
 std::vector<std::string> subject_lines(const Analysis& analysis) {

@@ -10,8 +10,9 @@ namespace coldcase::report {
 
 // The verdict's main finding, or null.
 const Finding* main_finding(const Analysis& analysis);
-// The others, in their order.
-std::vector<const Finding*> other_findings(const Analysis& analysis);
+// A paragraph for each of the others, in their order; those like another, or like the one that is
+// shown in full (may be null), are only counted.
+std::vector<std::string> other_paragraphs(const Analysis& analysis, const Finding* shown);
 
 // "core.885, python3.6 (CPython 3.6.11), 10 threads, taken by gcore 2019-10-22 14:03 UTC"
 std::vector<std::string> subject_lines(const Analysis& analysis);
@@ -28,7 +29,9 @@ struct WaitRow {
   std::string held_by;
   std::string how;
 };
+// Equal ones merged, and no more than people read; then more_waits_text says how many are left.
 std::vector<WaitRow> wait_rows(const Analysis& analysis, const Finding& finding);
+std::string more_waits_text(const Finding& finding);
 
 // Whether the waits of the path end by themselves; empty when that is not known of all.
 std::string ends_text(const Analysis& analysis, const Finding& finding);
@@ -57,6 +60,10 @@ struct StackBlock {
   std::vector<ThreadId> threads;  // all with the very same lines
   std::vector<StackLine> lines;
 };
+// How many of so many blocks are shown: all of a few, and of a ring of hundreds some examples.
+inline std::size_t shown_blocks(std::size_t blocks) {
+  return blocks > 12 ? 4 : blocks;
+}
 std::vector<StackBlock> stack_blocks(const Analysis& analysis,
                                      const std::vector<ThreadId>& threads);
 std::vector<ThreadId> involved_threads(const Analysis& analysis, const Finding* finding);
@@ -69,6 +76,8 @@ struct ThreadGroup {
   std::string where;  // "queue.get"
   std::string names;  // "890, 891"
 };
+// More groups than that are merged, where only addresses tell them apart; renderers show so many.
+constexpr std::size_t group_limit = 20;
 std::vector<ThreadGroup> thread_groups(const Analysis& analysis,
                                        const std::vector<ThreadId>& threads);
 // "23 of 23 stacks complete; 5 locks held, none by a blocked thread"

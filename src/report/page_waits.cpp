@@ -90,12 +90,36 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
   rows.push_back({waiter, target, by, how_known(analysis, edge)});
 }
 
+// Equal rows once, and those that differ in the waiter alone as one.
+std::vector<WaitRow> merged(const std::vector<WaitRow>& rows) {
+  std::vector<WaitRow> kept;
+  std::map<std::vector<std::string>, std::size_t> places;
+  std::vector<std::set<std::string>> waiters;
+  for (const WaitRow& row : rows) {
+    const auto [place, added] =
+        places.emplace(std::vector<std::string>{row.waits_for, row.held_by, row.how}, kept.size());
+    if (added) {
+      kept.push_back(row);
+      waiters.emplace_back();
+    }
+    waiters[place->second].insert(row.thread);
+  }
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (waiters[i].size() > 1) kept[i].thread += " and " + counted(waiters[i].size() - 1, "other");
+  }
+  return kept;
+}
+
+constexpr std::size_t most_waits = 12;  // of the path; all of it is in the JSON report
+
 }  // namespace
 
 std::vector<WaitRow> wait_rows(const Analysis& analysis, const Finding& finding) {
   std::vector<WaitRow> rows;
   std::set<std::size_t> used;
-  for (std::size_t i = 0; i < finding.path.size(); ++i) {
+  std::size_t told = 0;
+  for (std::size_t i = 0; i < finding.path.size() && told < most_waits; ++i) {
+    told += finding.path[i].relation == Relation::waits_for ? 1 : 0;
     const Edge& edge = finding.path[i];
     if (edge.relation == Relation::waits_for) add_holders(analysis, finding, i, used, rows);
     // Relations that belong to no wait of the path, such as a process and its thread.
@@ -104,7 +128,14 @@ std::vector<WaitRow> wait_rows(const Analysis& analysis, const Finding& finding)
                       ref_name(analysis, edge.to), how_known(analysis, edge)});
     }
   }
-  return rows;
+  return merged(rows);
+}
+
+std::string more_waits_text(const Finding& finding) {
+  const auto all = static_cast<std::size_t>(
+      std::ranges::count(finding.path, Relation::waits_for, &Edge::relation));
+  if (all <= most_waits) return {};
+  return counted(all - most_waits, "more wait") + " in the JSON report.";
 }
 
 std::string ends_text(const Analysis& analysis, const Finding& finding) {
@@ -216,8 +247,55 @@ std::string names_of(const Analysis& analysis, const std::vector<ThreadId>& thre
 
 }  // namespace
 
-std::vector<ThreadGroup> thread_groups(const Analysis& analysis,
-                                       const std::vector<ThreadId>& threads) {
+namespace {
+
+// "waits for condition": without the addresses that tell one condition from the next.
+std::string without_addresses(const std::string& text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool led = text.compare(i, 6, " at 0x") == 0;
+    if (!led && text.compare(i, 3, " 0x") != 0) {
+      plain += text[i];
+      continue;
+    }
+    i = text.find_first_not_of("0123456789abcdef", i + (led ? 6 : 3));
+    if (i == std::string::npos) break;
+    plain += text[i];
+  }
+  return plain;
+}
+
+// Threads in one place, each waiting for a thing of its own, are one line.
+std::vector<ThreadGroup> regrouped(const std::vector<ThreadGroup>& groups) {
+  std::vector<ThreadGroup> fewer;
+  std::vector<std::size_t> parts;
+  std::map<std::vector<std::string>, std::size_t> places;
+  for (const ThreadGroup& group : groups) {
+    const std::string what = without_addresses(group.what);
+    const auto [place, added] =
+        places.emplace(std::vector<std::string>{group.state, what, group.where}, fewer.size());
+    if (added) {
+      fewer.push_back(group);
+      parts.push_back(1);
+      continue;
+    }
+    ThreadGroup& joined = fewer[place->second];
+    joined.what = what;
+    joined.threads.insert(joined.threads.end(), group.threads.begin(), group.threads.end());
+    ++parts[place->second];
+  }
+  for (std::size_t i = 0; i < fewer.size(); ++i) {
+    std::sort(fewer[i].threads.begin(), fewer[i].threads.end());
+    if (parts[i] == 1) continue;
+    fewer[i].what += parts[i] == fewer[i].threads.size()
+                         ? " (each its own)"
+                         : " (" + std::to_string(parts[i]) + " different ones)";
+  }
+  return fewer;
+}
+
+std::vector<ThreadGroup> exact_groups(const Analysis& analysis,
+                                      const std::vector<ThreadId>& threads) {
   std::vector<ThreadGroup> groups;
   std::map<std::vector<std::string>, std::size_t> places;
   for (const ThreadId id : threads) {
@@ -229,6 +307,15 @@ std::vector<ThreadGroup> thread_groups(const Analysis& analysis,
     if (found.second) groups.push_back(group);
     groups[found.first->second].threads.push_back(id);
   }
+  return groups;
+}
+
+}  // namespace
+
+std::vector<ThreadGroup> thread_groups(const Analysis& analysis,
+                                       const std::vector<ThreadId>& threads) {
+  std::vector<ThreadGroup> groups = exact_groups(analysis, threads);
+  if (groups.size() > group_limit) groups = regrouped(groups);
   for (ThreadGroup& group : groups) group.names = names_of(analysis, group.threads);
   // Who is held up first, then by size; ties in the order of the threads.
   const auto behind = [](const ThreadGroup& group) { return group.state == "held up behind it"; };

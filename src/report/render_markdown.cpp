@@ -106,8 +106,9 @@ class MarkdownPage {
       text += "| " + markdown_cell(row.thread) + " | " + markdown_cell(row.waits_for) + " | " +
               markdown_cell(row.held_by) + " | " + markdown_cell(row.how) + " |\n";
     }
-    const std::string ends = ends_text(analysis_, *shown_);
-    if (!ends.empty()) text += "\n" + ends + "\n";
+    for (const std::string& more : {more_waits_text(*shown_), ends_text(analysis_, *shown_)}) {
+      if (!more.empty()) text += "\n" + more + "\n";
+    }
     return text;
   }
 
@@ -135,9 +136,8 @@ class MarkdownPage {
 
   std::string others() const {
     std::string text;
-    for (const Finding& finding : analysis_.findings) {
-      if (&finding != shown_) text += "- " + markdown_text(finding_paragraph(finding)) + "\n";
-    }
+    for (const std::string& told : other_paragraphs(analysis_, shown_))
+      text += "- " + markdown_text(told) + "\n";
     return text.empty() ? text : "### Also found\n\n" + text;
   }
 
@@ -155,12 +155,19 @@ class MarkdownPage {
   std::string stacks(const std::vector<ThreadId>& threads, const std::string& heading) const {
     if (threads.empty()) return {};
     std::string body;
-    for (const StackBlock& block : stack_blocks(analysis_, threads)) {
+    const std::vector<StackBlock> blocks = stack_blocks(analysis_, threads);
+    const std::size_t limit = options_.all_threads ? blocks.size() : shown_blocks(blocks.size());
+    std::size_t told = 0;
+    for (std::size_t i = 0; i < limit; ++i) {
+      const StackBlock& block = blocks[i];
+      told += block.threads.size();
       if (!body.empty()) body += '\n';
       body += block_title(analysis_, block) + "\n";
       for (const std::string& line : stack_text(block.lines, stack_width))
         body += "  " + line + "\n";
     }
+    if (told < threads.size())
+      body += "\n" + counted(threads.size() - told, "more thread") + " in the JSON report\n";
     return folded(heading, code_block(body, "text"));
   }
 
@@ -171,11 +178,17 @@ class MarkdownPage {
     if (rest.empty() && all == listed) return {};
     std::string body;
     if (!rest.empty()) body = "| threads | state | what | where |\n|---|---|---|---|\n";
-    for (const ThreadGroup& group : thread_groups(analysis_, rest)) {
+    const std::vector<ThreadGroup> groups = thread_groups(analysis_, rest);
+    std::size_t told = 0;
+    for (std::size_t i = 0; i < groups.size() && i < group_limit; ++i) {
+      const ThreadGroup& group = groups[i];
+      told += group.threads.size();
       body += "| " + std::to_string(group.threads.size()) + " (" + markdown_cell(group.names) +
               ") | " + markdown_cell(group.state) + " | " + markdown_cell(group.what) + " | " +
               (group.where.empty() ? " " : code_span(group.where, true)) + " |\n";
     }
+    if (told < rest.size())
+      body += "\n" + counted(rest.size() - told, "more thread") + " in other places.\n";
     if (all > listed) {
       body += (rest.empty() ? "" : "\n") +
               counted(all - listed, rest.empty() ? "thread" : "more thread") +

@@ -14,8 +14,6 @@ namespace coldcase {
 namespace report {
 namespace {
 
-constexpr std::size_t stack_limit = 12;  // involved stacks shown in full
-constexpr std::size_t group_limit = 20;
 constexpr std::size_t note_limit = 12;
 
 class TextPage {
@@ -130,8 +128,9 @@ class TextPage {
     for (const WaitRow& row : found)
       rows.push_back({row.thread, row.waits_for, row.held_by, row.how});
     for (const std::string& text : table(rows, width_ - 2)) line("  " + text);
-    const std::string ends = ends_text(analysis_, *shown_);
-    if (!ends.empty()) paragraph("  ", ends);
+    for (const std::string& text : {more_waits_text(*shown_), ends_text(analysis_, *shown_)}) {
+      if (!text.empty()) paragraph("  ", text);
+    }
   }
 
   void advice() {
@@ -143,18 +142,15 @@ class TextPage {
   }
 
   void others() {
-    std::vector<const Finding*> findings = other_findings(analysis_);
-    if (shown_ == nullptr) {
-      findings.clear();
-      for (const Finding& finding : analysis_.findings) findings.push_back(&finding);
-    }
-    if (findings.empty()) return;
+    const std::vector<std::string> told = other_paragraphs(analysis_, shown_);
+    if (told.empty()) return;
     title("ALSO FOUND");
-    for (const Finding* finding : findings) paragraph(" - ", finding_paragraph(*finding));
+    for (const std::string& text : told) paragraph(" - ", text);
   }
 
-  void blocks(const std::vector<ThreadId>& threads, std::size_t limit) {
+  void blocks(const std::vector<ThreadId>& threads, bool all) {
     const std::vector<StackBlock> found = stack_blocks(analysis_, threads);
+    const std::size_t limit = all ? found.size() : shown_blocks(found.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (i == limit) {
         std::size_t left = 0;
@@ -175,7 +171,7 @@ class TextPage {
     if (threads.size() == 1) text = "STACK OF THIS THREAD";
     if (shown_->kind == FindingKind::crash) text = "STACK OF THE CRASH";
     title(text + " (innermost first, interpreter's own frames folded)");
-    blocks(threads, options_.all_threads ? threads.size() : stack_limit);
+    blocks(threads, options_.all_threads);
   }
 
   void threads() {
@@ -219,7 +215,7 @@ class TextPage {
     const std::vector<ThreadId> rest = other_threads(analysis_, shown_);
     if (rest.empty()) return;
     title(rest.size() == analysis_.facts.threads.size() ? "ALL STACKS" : "ALL OTHER STACKS");
-    blocks(rest, rest.size());
+    blocks(rest, true);
   }
 
   void checked() {

@@ -266,11 +266,19 @@ std::vector<Ring> find_rings(const Facts& facts) {
   return rings;
 }
 
-std::vector<ThreadId> find_behind(const Facts& facts, const std::vector<ThreadId>& set) {
+namespace {
+
+// By thread: who waits for it directly.
+std::vector<std::vector<ThreadId>> direct_waiters(const Facts& facts) {
   std::vector<std::vector<ThreadId>> waiters(facts.threads.size());
   for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
     for (const Way& way : ways_on(facts, ThreadId{i})) waiters[way.thread.index].push_back({i});
   }
+  return waiters;
+}
+
+std::vector<ThreadId> reach(const std::vector<std::vector<ThreadId>>& waiters,
+                            const std::vector<ThreadId>& set) {
   std::set<ThreadId> reached(set.begin(), set.end());
   std::vector<ThreadId> open(set);
   while (!open.empty()) {
@@ -282,6 +290,12 @@ std::vector<ThreadId> find_behind(const Facts& facts, const std::vector<ThreadId
   }
   for (const ThreadId thread : set) reached.erase(thread);
   return {reached.begin(), reached.end()};
+}
+
+}  // namespace
+
+std::vector<ThreadId> find_behind(const Facts& facts, const std::vector<ThreadId>& set) {
+  return reach(direct_waiters(facts), set);
 }
 
 std::vector<Root> find_roots(const Facts& facts) {
@@ -296,8 +310,9 @@ std::vector<Root> find_roots(const Facts& facts) {
     }
   }
   std::vector<Root> found;
+  const auto waiters = direct_waiters(facts);
   for (auto& [thread, root] : roots) {
-    root.behind = find_behind(facts, {thread});
+    root.behind = reach(waiters, {thread});
     found.push_back(std::move(root));
   }
   std::ranges::stable_sort(

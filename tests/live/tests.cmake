@@ -48,6 +48,15 @@ if(COLDCASE_TEST_PYTHON)
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/holders_test.py
             --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/holders)
   set_tests_properties(live_holders PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77)
+  # Healthy processes of the system: those that are installed (tools/corpus-packages).
+  add_test(NAME live_corpus
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/corpus_test.py
+            --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/corpus)
+  set_tests_properties(live_corpus PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+  add_test(NAME live_many
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/many_test.py
+            --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/many)
+  set_tests_properties(live_many PROPERTIES LABELS live TIMEOUT 600 SKIP_RETURN_CODE 77)
   add_test(NAME live_triage
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/triage_test.py
             --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/triage)

@@ -1,7 +1,7 @@
 """The cores that the benchmark reads: made on demand, by the kernel, from programs that hang.
 
 A workload's name says what it is: py10 is 10 Python threads, nat500 is 500 native ones, nat500s the same
-program stripped, nat500d the same with 500 different stacks. All threads have 256 KiB stacks, so that the
+program stripped, nat500d the same with 500 different stacks, many5000 thousands of shallow ones. All threads have 256 KiB stacks, so that the
 cores stay small."""
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ class Workload:
     name: str
     kind: str      # python, native, stripped or different
     threads: int
+    depth: str = ""  # calls; empty: NATIVE_DEPTH
     core: str = ""
     executable: str = ""
 
@@ -32,7 +33,8 @@ class Workload:
 KNOWN = {w.name: w for w in (
     Workload("py10", "python", 10), Workload("py200", "python", 200),
     Workload("nat50", "native", 50), Workload("nat500", "native", 500),
-    Workload("nat500s", "stripped", 500), Workload("nat500d", "different", 500))}
+    Workload("nat500s", "stripped", 500), Workload("nat500d", "different", 500),
+    Workload("many5000", "native", 5000, "8"))}
 
 
 def build_native(folder: str) -> None:
@@ -53,7 +55,7 @@ def command_of(workload: Workload, python: str, folder: str) -> List[str]:
         return [python, os.path.join(HERE, "hang.py"), count, PYTHON_DEPTH]
     name = "native-stripped" if workload.kind == "stripped" else "native"
     spread = ["spread"] if workload.kind == "different" else []
-    return [os.path.join(folder, name), count, NATIVE_DEPTH, *spread]
+    return [os.path.join(folder, name), count, workload.depth or NATIVE_DEPTH, *spread]
 
 
 def make(workload: Workload, python: str, folder: str) -> None:

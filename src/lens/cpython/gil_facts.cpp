@@ -61,6 +61,12 @@ void name_threads(LensContext& context) {
         thread.name = state.name;
         thread.name_from = NameFrom::python;
       }
+      // A program that never imports threading has one thread, and no name for it.
+      const auto& process = context.view.core.process;
+      if (thread.name.empty() && process && thread.tid == process->pid) {
+        thread.name = "MainThread";
+        thread.name_from = NameFrom::runtime;
+      }
       thread.python.push_back(std::move(python));
     }
   }

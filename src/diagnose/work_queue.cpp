@@ -1,0 +1,33 @@
+#include "diagnose/work_queue.hpp"
+
+#include <algorithm>
+
+namespace coldcase {
+namespace {
+
+// Lib/multiprocessing/queues.py, 3.8 to 3.13: Queue.get, SimpleQueue.get, JoinableQueue's is
+// Queue's. Code objects have qualified names from 3.11 on.
+bool is_get(const Frame& frame) {
+  const bool named = frame.function == "get" || frame.function.ends_with(".get");
+  return named && frame.kind == FrameKind::python &&
+         frame.file.ends_with("multiprocessing/queues.py");
+}
+
+bool is_own(const Frame& frame) {
+  return frame.kind != FrameKind::python ||
+         frame.file.find("/multiprocessing/") != std::string::npos;
+}
+
+}  // namespace
+
+bool gets_next_item(const Facts& facts, ThreadId thread) {
+  const StackId stack = facts.threads[thread.index].stack;
+  if (!stack.known() || !facts.threads[thread.index].wait) return false;
+  for (const std::uint32_t f : facts.stacks[stack.index].frames) {
+    if (is_get(facts.frames[f])) return true;
+    if (!is_own(facts.frames[f])) return false;  // somebody else's code blocks, called from there
+  }
+  return false;
+}
+
+}  // namespace coldcase

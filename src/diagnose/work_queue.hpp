@@ -1,0 +1,14 @@
+// Who only waits for work: threads that take turns at the reading end of a queue. Internal to this
+// stage.
+#pragma once
+
+#include <coldcase/facts.hpp>
+
+namespace coldcase {
+
+// In get() of a multiprocessing queue. One process at a time may read the queue's pipe: it sleeps
+// in read() with the queue's read lock in hand until there is an item, and all other idle workers
+// stand in line for that lock. That is how an idle multiprocessing.Pool looks, not a hang.
+bool gets_next_item(const Facts& facts, ThreadId thread);
+
+}  // namespace coldcase
