@@ -186,6 +186,29 @@ void add_file_gaps(const View& view, Ledger& ledger) {
   }
 }
 
+// glibc 2.42 and later makes guard pages inside the mapping of a stack (MADV_GUARD_INSTALL); gdb 13
+// stops at the first of them and leaves the rest of the mapping zero (native-waits.md 1.5). The
+// thread block then lacks its pointer to itself, and nothing lies at the stack pointer.
+bool stack_is_zero(const View& view, const CoreThread& thread) {
+  const auto block = view.image.read<std::uint64_t>(thread.registers.at(Registers::fs_base));
+  const auto top =
+      view.image.read<std::array<std::uint64_t, 8>>(thread.registers.at(Registers::rsp));
+  return block && *block == 0 && top && *top == std::array<std::uint64_t, 8>{};
+}
+
+void add_zero_stacks(const View& view, Ledger& ledger) {
+  if (view.core.writer != Writer::gcore) return;
+  const auto count = static_cast<std::uint64_t>(std::ranges::count_if(
+      view.core.threads, [&](const CoreThread& thread) { return stack_is_zero(view, thread); }));
+  if (count == 0) return;
+  ledger.add_note("zero-stacks", Severity::warning,
+                  "the stacks of " + counted(count, "thread") +
+                      " are all zeros in this core: gcore did not get past a guard page. Their "
+                      "registers are right; what they hold and how they came here is lost",
+                  {},
+                  "use a newer gdb, or a kernel core: kill -ABRT PID with  ulimit -c unlimited");
+}
+
 }  // namespace
 
 std::string signal_name(std::int64_t number) {
@@ -261,6 +284,7 @@ void add_gaps(const View& view, const Input& input, Ledger& ledger) {
                     "the compressed file could not be read to its end: " + input.cut_short, {id});
   }
   add_file_gaps(view, ledger);
+  add_zero_stacks(view, ledger);
   std::map<std::string, std::size_t> ended;
   for (const Walk& walk : view.threads.walks) {
     if (walk.stop.code == StopCode::outermost) continue;

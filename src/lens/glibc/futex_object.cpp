@@ -132,15 +132,19 @@ bool set_by_thread_block(const LensContext& context, const FutexWait& futex, Obj
 
 // Frames in the C library may have no names: then the first named one around them, or what the
 // first frame outside had called.
-const CallShape* find_call_shape(const LensContext& context, std::size_t i,
+const CallShape* find_call_shape(const LensContext& context, std::size_t i, const FutexWait& futex,
                                  std::optional<std::size_t>& frame) {
   const Walk& walk = context.view.threads.walks[i];
   for (std::size_t f = 0; f < std::min(walk.frames.size(), innermost); ++f) {
     const std::string& symbol = context.symbol_of(i, f);
     const CallShape* shape = find_shape(symbol);
     if (shape == nullptr && !symbol.empty() && f > 0 && !is_libc_frame(context.view, i, f)) {
-      shape = find_shape(callee_of(context.view, i, f));
-      if (shape != nullptr) frame = f - 1;
+      const std::string called = callee_of(context.view, i, f);
+      shape = find_shape(called);
+      if (shape == nullptr && futex.expected == 2 && takes_internal_locks(called))
+        shape = &shapes.back();
+      // Named functions of the C library may stand between the two.
+      if (shape != nullptr) frame = shape == &shapes.back() ? 0 : f - 1;
       return shape;
     }
     if (shape != nullptr) frame = f;
@@ -216,7 +220,7 @@ Object find_object(const LensContext& context, std::size_t i, const FutexWait& f
     return object;
   }
   if (auto found = find_runtime_object(context, i, futex)) return *found;
-  const CallShape* shape = find_call_shape(context, i, object.frame);
+  const CallShape* shape = find_call_shape(context, i, futex, object.frame);
   if (shape == nullptr) {
     if (futex.by_owner)
       set_pi_futex(object);

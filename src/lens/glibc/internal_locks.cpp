@@ -39,15 +39,21 @@ struct Caller {
 
 Caller caller_of(const LensContext& context, std::size_t i, std::size_t frame) {
   Caller caller;
-  const auto& frames = context.view.threads.walks[i].frames;
-  for (std::size_t f = frame + 1; f < std::min(frames.size(), frame + innermost); ++f) {
-    if (!is_libc_frame(context.view, i, f)) break;
-    const std::string_view name = without_underscores(context.symbol_of(i, f));
-    if (name.empty()) continue;
+  const auto take = [&caller](std::string_view symbol) {
+    const std::string_view name = without_underscores(symbol);
+    if (name.empty()) return;
     caller.name = std::string(name);
     caller.malloc = caller.malloc || is_malloc(name);
     caller.stdio = caller.stdio || is_stdio(name);
     caller.exit = caller.exit || is_exit(name);
+  };
+  const auto& frames = context.view.threads.walks[i].frames;
+  for (std::size_t f = frame + 1; f < std::min(frames.size(), frame + innermost); ++f) {
+    if (!is_libc_frame(context.view, i, f)) {
+      if (caller.name.empty()) take(callee_of(context.view, i, f));
+      break;
+    }
+    take(context.symbol_of(i, f));
   }
   return caller;
 }
@@ -59,6 +65,11 @@ bool is_libc_frame(const View& view, std::size_t core_thread, std::size_t frame)
       view.threads.rules.row(view.threads.walks[core_thread].frames[frame].row).module;
   return module != nullptr && starts_with_any(module->name(), {"libc.so", "libc-2", "libpthread",
                                                                "ld-linux", "ld-2.", "ld-musl"});
+}
+
+bool takes_internal_locks(std::string_view symbol) {
+  const std::string_view name = without_underscores(symbol);
+  return is_malloc(name) || is_stdio(name) || is_exit(name);
 }
 
 Object find_internal_lock(const LensContext& context, std::size_t i, std::size_t frame,

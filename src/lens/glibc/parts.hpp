@@ -54,6 +54,9 @@ Object find_object(const LensContext& context, std::size_t i, const FutexWait& f
 Object find_internal_lock(const LensContext& context, std::size_t i, std::size_t frame,
                           const FutexWait& futex);
 
+// A function that may wait for one of those: malloc's, stdio's, exit.
+bool takes_internal_locks(std::string_view symbol);
+
 // Locks of other runtimes that call futex(2) themselves: libstdc++, Rust, libgomp, musl.
 std::optional<Object> find_runtime_object(const LensContext& context, std::size_t i,
                                           const FutexWait& futex);

@@ -155,7 +155,11 @@ constexpr std::array musl_shapes{
 // No thread block of glibc's: musl's lies below the thread pointer's own word.
 std::optional<Object> find_musl_object(const LensContext& context, std::size_t i,
                                        const FutexWait& futex) {
-  if (context.pthreads.block(i)) return std::nullopt;
+  // A thread block may be absent for other reasons.
+  const bool glibc = std::ranges::any_of(context.view.modules.list, [](const Module& module) {
+    return starts_with_any(module.name(), {"libc.so.6", "libc-2."});
+  });
+  if (glibc || context.pthreads.block(i)) return std::nullopt;
   const std::string called = musl_call(context, i);
   const std::string_view name = without_underscores(called);
   const auto shape = std::ranges::find_if(
