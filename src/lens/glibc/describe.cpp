@@ -15,7 +15,8 @@ void set_unreadable(ResourceFact& resource, const Fault& fault) {
 }
 
 std::string lwp_of_word(const LensContext& context, std::int32_t tid) {
-  const auto holder = tid > 0 ? context.pthreads.find_owner(tid) : std::nullopt;
+  auto holder = tid > 0 ? context.pthreads.find_owner(tid) : std::nullopt;
+  if (!holder && tid > 0) holder = context.pthreads.find_owner_by_note(tid);
   return holder ? context.lwp(*holder) : std::string();
 }
 
@@ -230,12 +231,15 @@ void set_no_owner(ResourceFact& resource, std::string_view text) {
 
 void set_owner(const LensContext& context, ResourceId id, const OwnerWord& word) {
   ResourceFact& resource = context.ledger.resource(id);
-  const auto thread = context.pthreads.find_owner(word.tid);
+  const auto surely = context.pthreads.find_owner(word.tid);
+  const auto thread = surely ? surely : context.pthreads.find_owner_by_note(word.tid);
+  const Confidence sure = surely ? Confidence::proved : Confidence::very_likely;
   const std::string value = std::to_string(word.tid);
   const std::string name(word.name);
   if (thread) {
     Evidence evidence;
     evidence.claim = "the lock's own " + name + " field holds " + value;
+    if (!surely) evidence.claim += ", the number of this thread in the core's notes";
     if (context.tid_of(*thread) != word.tid)
       evidence.claim += ", which is " + context.lwp(*thread) + " in its own PID namespace";
     evidence.basis = Basis::owner_word;
@@ -245,13 +249,9 @@ void set_owner(const LensContext& context, ResourceId id, const OwnerWord& word)
     evidence.words.push_back({"", word.field, unsigned_of(word.tid), ""});
     evidence.source = resource.implementation + "." + name + ", glibc 2.25 and later";
     const EvidenceId known = context.ledger.add_evidence(std::move(evidence));
-    context.ledger.add_hold(context.view.thread_id(*thread), {id,
-                                                              word.mode,
-                                                              std::nullopt,
-                                                              std::nullopt,
-                                                              Confidence::proved,
-                                                              Basis::owner_word,
-                                                              {known}});
+    context.ledger.add_hold(
+        context.view.thread_id(*thread),
+        {id, word.mode, std::nullopt, std::nullopt, sure, Basis::owner_word, {known}});
     return;
   }
   // Thread numbers ascend: one from before this process existed was copied by fork.

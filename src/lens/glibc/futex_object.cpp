@@ -109,7 +109,9 @@ void set_by_shape(const LensContext& context, const FutexWait& futex, Object& ob
   if (!mutex || !mutex->plausible() || !mutex->locked()) return;
   const bool waits_so = mutex->owner_in_word() || futex.expected == 2 ||
                         (mutex->protects_priority() && futex.expected == mutex->lock);
-  if (!waits_so || !context.pthreads.find_owner(mutex->holder()) || mutex->nusers == 0) return;
+  const bool lives = context.pthreads.find_owner(mutex->holder()) ||
+                     context.pthreads.find_owner_by_note(mutex->holder());
+  if (!waits_so || !lives || mutex->nusers == 0) return;
   object.kind = WaitKind::mutex;
   object.implementation = "pthread_mutex_t";
   object.basis = Basis::memory;
@@ -222,7 +224,9 @@ Object find_object(const LensContext& context, std::size_t i, const FutexWait& f
   if (auto found = find_runtime_object(context, i, futex)) return *found;
   const CallShape* shape = find_call_shape(context, i, futex, object.frame);
   if (shape == nullptr) {
-    if (futex.by_owner)
+    const auto mutex = read_mutex(context.view.image, futex.address);
+    const bool in_mutex = mutex && mutex->plausible() && mutex->inherits_priority();
+    if (futex.by_owner && !in_mutex)
       set_pi_futex(object);
     else
       set_by_shape(context, futex, object);

@@ -1,5 +1,7 @@
 #include "lens/glibc/pthread.hpp"
 
+#include <algorithm>
+
 #include "base/text.hpp"
 #include "image/walk.hpp"
 
@@ -67,6 +69,14 @@ Pthreads::Pthreads(const View& view) : view_(view) {
 std::optional<std::size_t> Pthreads::find_owner(std::int32_t tid) const {
   const auto at = by_tid_.find(tid);
   return at == by_tid_.end() ? std::nullopt : std::optional(at->second);
+}
+
+std::optional<std::size_t> Pthreads::find_owner_by_note(std::int32_t tid) const {
+  const auto& threads = view_.core.threads;
+  const auto at = std::ranges::find(threads, tid, &CoreThread::tid);
+  if (at == threads.end()) return std::nullopt;
+  const auto i = static_cast<std::size_t>(at - threads.begin());
+  return blocks_[i] ? std::nullopt : std::optional(i);
 }
 
 std::optional<std::size_t> Pthreads::find_block(Addr block) const {

@@ -37,6 +37,9 @@ class Pthreads {
   }
   // The core's thread with this owner word; nothing when no thread has it.
   std::optional<std::size_t> find_owner(std::int32_t tid) const;
+  // The same for threads whose own record is lost (gcore's zero stacks): by the core's notes, which
+  // may be numbers of another PID namespace. No proof.
+  std::optional<std::size_t> find_owner_by_note(std::int32_t tid) const;
   // The core's thread whose block (pthread_self) this is.
   std::optional<std::size_t> find_block(Addr block) const;
   // Every thread's own number was read: an owner that none has does not exist.
