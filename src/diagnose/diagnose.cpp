@@ -110,8 +110,8 @@ bool waits_in_path(const Finding& finding, ThreadId id) {
   for (const Edge& wait : finding.path) {
     if (wait.from != Ref(id) || wait.relation != Relation::waits_for) continue;
     if (wait.to.kind == RefKind::thread || wait.to.kind == RefKind::process) return true;
-    const bool held = std::ranges::any_of(
-        finding.path, [&](const Edge& edge) { return edge.from == wait.to; });
+    const bool held =
+        std::ranges::any_of(finding.path, [&](const Edge& edge) { return edge.from == wait.to; });
     if (held) return true;
   }
   return false;
@@ -127,8 +127,8 @@ void set_tags(Analysis& analysis) {
   std::vector<ThreadId> told;
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
     const Finding& finding = analysis.findings[f];
+    if (finding.confidence == Confidence::hypothesis) continue;
     for (const ThreadId id : finding.threads) {
-      if (finding.confidence == Confidence::hypothesis) continue;
       ThreadFact& thread = analysis.facts.threads[id.index];
       if (thread.findings.empty() || thread.findings.back() != FindingId{f})
         thread.findings.push_back({f});
@@ -148,6 +148,36 @@ void set_tags(Analysis& analysis) {
   }
 }
 
+ProcessId home_of(const Facts& facts, const Finding& finding) {
+  return finding.threads.empty() ? ProcessId{}
+                                 : facts.threads[finding.threads.front().index].process;
+}
+
+// The same people, told by a plainer pattern.
+bool retells(const Facts& facts, const Finding& refined, const Finding& plain) {
+  if (refined.pattern == "exit-blocked")
+    return plain.pattern == "lost-wakeup" && home_of(facts, plain) == home_of(facts, refined);
+  if (refined.pattern != "join-undrained-queue") return false;
+  return (plain.pattern == "join-cycle" || plain.pattern == "pipe-cycle") &&
+         std::ranges::all_of(plain.threads, [&](ThreadId id) {
+           return std::ranges::find(refined.threads, id) != refined.threads.end();
+         });
+}
+
+// The refined pattern says more; that the plainer one is sure makes it as sure.
+void prefer_refined(const Facts& facts, std::vector<Finding>& findings) {
+  for (Finding& refined : findings) {
+    for (Finding& plain : findings) {
+      if (!retells(facts, refined, plain)) continue;
+      refined.confidence = std::max(refined.confidence, plain.confidence);
+      for (const Edge& edge : refined.path)
+        refined.confidence = std::min(refined.confidence, edge.confidence);
+      plain.pattern.clear();
+    }
+  }
+  std::erase_if(findings, [](const Finding& finding) { return finding.pattern.empty(); });
+}
+
 // What fits anywhere, when nothing better does: a lone thread that waits for the outside.
 void drop_lesser(std::vector<Finding>& findings) {
   const auto lone = [](const Finding& finding) {
@@ -157,6 +187,11 @@ void drop_lesser(std::vector<Finding>& findings) {
     return finding.kind != FindingKind::info && !lone(finding);
   });
   if (better) std::erase_if(findings, lone);
+}
+
+// A signal, an item or an answer has to come: there is no holder to be known.
+bool is_ownerless(const ResourceFact& resource) {
+  return resource.owner_unknown_code == "no_owner";
 }
 
 // Blocked without end on something whose holder is not known: nothing can be said of these.
@@ -170,7 +205,7 @@ std::size_t count_unknown(const Facts& facts) {
         if (thread.wait->on.empty()) return true;
         const ResourceId resource = thread.wait->on.front().as<RefKind::resource>();
         return resource.known() && facts.resources[resource.index].owners.empty() &&
-               thread.wait->kind != WaitKind::gil;
+               !is_ownerless(facts.resources[resource.index]) && thread.wait->kind != WaitKind::gil;
       }));
 }
 
@@ -197,6 +232,15 @@ bool has_greenlets(const Facts& facts) {
       facts.modules, [](const ModuleFact& module) { return module.name.starts_with("_greenlet"); });
 }
 
+std::string advice_for(const ResourceFact& lock) {
+  if (lock.kind == WaitKind::file_lock || lock.kind == WaitKind::pipe ||
+      lock.kind == WaitKind::socket)
+    return "Take the cores with coldcase capture while it hangs: it also writes down who has which "
+           "file open or locked.";
+  return "Look in all stacks for who takes it and does not give it back: coldcase show stacks "
+         "CORE.";
+}
+
 // Which locks these are, and what a person can still do.
 void note_unknown_holders(Analysis& analysis) {
   constexpr std::size_t most = 5;
@@ -207,15 +251,14 @@ void note_unknown_holders(Analysis& analysis) {
     const ResourceId id = thread.wait->on.front().as<RefKind::resource>();
     if (!id.known() || !analysis.facts.resources[id.index].owners.empty() || locks.size() == most)
       continue;
-    if (!locks.insert(id).second) continue;
+    if (is_ownerless(analysis.facts.resources[id.index]) || !locks.insert(id).second) continue;
     const ResourceFact& lock = analysis.facts.resources[id.index];
     const std::string why =
         lock.owner_unknown_text.empty() ? "its holder is not recorded" : lock.owner_unknown_text;
     analysis.facts.notes.push_back({"holder-unknown",
                                     Severity::warning,
                                     lock.label + ": " + why + ".",
-                                    "Look in all stacks for who takes it and does not give it "
-                                    "back: coldcase show stacks CORE.",
+                                    advice_for(lock),
                                     "",
                                     {id}});
   }
@@ -296,6 +339,7 @@ void diagnose(Analysis& analysis) {
       if (told.insert(parties_of(finding)).second) analysis.findings.push_back(std::move(finding));
     }
   }
+  prefer_refined(analysis.facts, analysis.findings);
   drop_lesser(analysis.findings);
   // Best first: the surest, and of equals a crash before what else was going on.
   std::ranges::stable_sort(analysis.findings, [](const Finding& a, const Finding& b) {

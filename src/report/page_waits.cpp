@@ -40,6 +40,25 @@ std::string relation_text(Relation relation) {
   return text;
 }
 
+// What the other end of a stream would have to do.
+std::string_view feeds_text(const Analysis& analysis, const Edge& edge) {
+  const ThreadId id = edge.from.as<RefKind::thread>();
+  const bool room =
+      id.known() && at(analysis, id).wait && at(analysis, id).wait->mode == Mode::write;
+  return room ? " (would read it)" : " (would fill it)";
+}
+
+// Of a resource without a known holder.
+std::string nobody_text(const Analysis& analysis, Ref ref) {
+  const ResourceId id = ref.as<RefKind::resource>();
+  const std::string code = id.known() ? at(analysis, id).owner_unknown_code : std::string();
+  if (code == "no_owner") return "nobody yet";
+  if (code == "owner_ended" || code == "owner_died" || code == "no_living_holder")
+    return "nobody alive";
+  if (code == "owner_in_parent" || code == "owner_before_fork") return "nobody in this process";
+  return "unknown";
+}
+
 void add_holders(const Analysis& analysis, const Finding& finding, std::size_t wait,
                  std::set<std::size_t>& used, std::vector<WaitRow>& rows) {
   const Edge& edge = finding.path[wait];
@@ -54,12 +73,13 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
     held = true;
     std::string by = ref_name(analysis, next.to);
     if (next.relation == Relation::ended_by || next.relation == Relation::fed_by)
-      by += next.relation == Relation::fed_by ? " (would fill it)" : " (would end it)";
+      by += next.relation == Relation::ended_by ? " (would end it)" : feeds_text(analysis, edge);
     rows.push_back({waiter, target, by, how_known(analysis, next)});
   }
   if (held) return;
   const bool ends = edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process;
-  rows.push_back({waiter, target, ends ? "-" : "unknown", how_known(analysis, edge)});
+  rows.push_back(
+      {waiter, target, ends ? "-" : nobody_text(analysis, edge.to), how_known(analysis, edge)});
 }
 
 }  // namespace
@@ -70,8 +90,9 @@ std::vector<WaitRow> wait_rows(const Analysis& analysis, const Finding& finding)
   for (std::size_t i = 0; i < finding.path.size(); ++i) {
     const Edge& edge = finding.path[i];
     if (edge.relation == Relation::waits_for) add_holders(analysis, finding, i, used, rows);
-    // Relations that belong to no wait of the path, such as a process and its thread.
-    if (edge.relation != Relation::waits_for && used.count(i) == 0) {
+    // Relations that belong to no wait of the path; that a process runs its own thread is no news.
+    if (edge.relation != Relation::waits_for && edge.relation != Relation::runs &&
+        used.count(i) == 0) {
       rows.push_back({ref_name(analysis, edge.from), "(" + relation_text(edge.relation) + ")",
                       ref_name(analysis, edge.to), how_known(analysis, edge)});
     }
@@ -87,6 +108,7 @@ std::string ends_text(const Analysis& analysis, const Finding& finding) {
     if (edge.relation != Relation::waits_for || !id.known()) continue;
     const std::optional<Wait>& wait = at(analysis, id).wait;
     if (!wait || !wait->ends || wait->ends == Ends::timeout) return {};
+    if (wait->kind == WaitKind::socket) return {};  // its SO_RCVTIMEO is in no core
     ++(wait->ends == Ends::never ? never : polling);
   }
   if (never + polling == 0) return {};
