@@ -1,4 +1,5 @@
 // The driver: from bytes to diagnose, one stage after the other.
+#include <algorithm>
 #include <coldcase/analyze.hpp>
 
 #include "base/text.hpp"
@@ -67,13 +68,21 @@ std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options,
   return sessions;
 }
 
+// A kernel core's ppid is the thread that forked (lens/family.cpp).
+bool is_parent(const Core& parent, const Core& child) {
+  if (child.process->ppid <= 0) return false;
+  return parent.process->pid == child.process->ppid ||
+         std::ranges::find(parent.threads, child.process->ppid, &CoreThread::tid) !=
+             parent.threads.end();
+}
+
 // Parent and child, ranks of one MPI job, or one core given twice: what makes several cores one
 // incident.
 bool related(const Core& a, const std::string& job_of_a, const Core& b,
              const std::string& job_of_b) {
   if (!job_of_a.empty() && job_of_a == job_of_b) return true;
   if (!a.process || !b.process) return false;
-  return a.process->pid == b.process->ppid || b.process->pid == a.process->ppid ||
+  return is_parent(a, b) || is_parent(b, a) ||
          (a.process->ppid == b.process->ppid && a.process->ppid > 1);
 }
 

@@ -17,14 +17,18 @@ std::optional<std::uint32_t> signal_frame(const Scene& scene, ThreadId id) {
   return std::nullopt;
 }
 
-// The next frame with a name at or after (outside) `from`.
-const Frame* named_from(const Scene& scene, ThreadId id, std::uint32_t from) {
+// What the signal interrupted: the next frame outside `from` of the user's own code, or the next
+// with a name.
+const Frame* interrupted_at(const Scene& scene, ThreadId id, std::uint32_t from) {
   const auto& frames = scene.facts.stacks[scene.thread(id).stack.index].frames;
+  const Frame* named = nullptr;
   for (std::size_t f = from; f < frames.size(); ++f) {
     const Frame& frame = scene.facts.frames[frames[f]];
-    if (!frame.function.empty() && frame.kind != FrameKind::signal) return &frame;
+    if (frame.function.empty() || frame.kind == FrameKind::signal) continue;
+    if (frame.in_app.value_or(false)) return &frame;
+    if (named == nullptr) named = &frame;
   }
-  return nullptr;
+  return named;
 }
 
 }  // namespace
@@ -33,7 +37,7 @@ std::vector<Finding> detect_async_signal_reentry(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Ring& ring : scene.rings) {
     const RingStep& step = ring.steps.front();
-    if (ring.steps.size() != 1 || !step.resource.known()) continue;
+    if (ring.steps.size() != 1 || !step.resource.known() || step.fed) continue;
     const auto handler = signal_frame(scene, step.thread);
     if (!handler) continue;
     // Held from inside the handler: an ordinary second attempt.
@@ -43,14 +47,14 @@ std::vector<Finding> detect_async_signal_reentry(const Scene& scene) {
     if (inside) continue;
     Finding finding = ring_finding(scene, ring, "async-signal-reentry");
     const std::string label = scene.label_of(step.resource);
-    const Frame* interrupted = named_from(scene, step.thread, *handler);
-    const std::string where = interrupted != nullptr ? Scene::text_of(interrupted) : "its code";
+    const Frame* interrupted = interrupted_at(scene, step.thread, *handler);
+    const std::string where = interrupted != nullptr ? Scene::text_of(interrupted) : "the thread";
     finding.headline =
         as_headline("A signal handler takes what the code it interrupted holds, in " +
                     site_name(scene, step.thread));
     finding.story.pop_back();
     finding.story.push_back(
-        {"A signal interrupted " + where + " while the thread held " + label +
+        {"A signal interrupted " + where + " while it held " + label +
              "; the handler runs on top of it and wants the same. The code below cannot go on "
              "before the handler returns, and the handler never does.",
          {}});

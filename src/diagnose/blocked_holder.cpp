@@ -25,6 +25,8 @@ Holder judge(const ThreadFact& thread) {
   const Wait& wait = *thread.wait;
   if (wait.ends == Ends::timeout && wait.timeout_ms && *wait.timeout_ms < long_ms)
     return Holder::open;
+  // Until a point in time: the core has no clock that says how far off it is.
+  if (wait.kind == WaitKind::sleep && !wait.timeout_ms) return Holder::open;
   switch (wait.kind) {
     case WaitKind::io:
     case WaitKind::pipe:
@@ -56,10 +58,33 @@ bool waits_for_gil(const Scene& scene, const Root& root) {
   });
 }
 
-// Workers that take turns at an empty queue hold nobody up: what they wait for is work.
+// Its own SO_RCVTIMEO or SO_SNDTIMEO is the kernel's: no core shows it.
+bool may_have_own_timeout(const Wait& wait) {
+  static constexpr std::array<std::string_view, 10> calls{
+      "read",   "write",   "recvfrom", "recvmsg", "recvmmsg",
+      "sendto", "sendmsg", "connect",  "accept",  "accept4"};
+  return wait.kind != WaitKind::pipe && std::ranges::find(calls, wait.syscall_name) != calls.end();
+}
+
+// Workers take turns at a shared queue: one reads its pipe and holds the read lock, as it should,
+// while nobody puts anything.
 bool takes_turns(const Scene& scene, const Root& root) {
-  const auto waits_for_work = [&](ThreadId id) { return gets_next_item(scene.facts, id); };
-  return waits_for_work(root.thread) && std::ranges::all_of(root.behind, waits_for_work);
+  const auto for_work = [&](ThreadId id) { return gets_next_item(scene.facts, id); };
+  if (for_work(root.thread) && std::ranges::all_of(root.behind, for_work)) return true;
+  const auto& wait = scene.thread(root.thread).wait;
+  if (!wait || wait->kind != WaitKind::queue) return false;
+  return std::ranges::all_of(scene.thread(root.thread).holds, [&](const Hold& hold) {
+    return scene.label_of(hold.resource).starts_with("the read lock of ");
+  });
+}
+
+// A child whose core is not here may be at work.
+bool waits_for_unseen_child(const Scene& scene, const Wait& wait) {
+  if (wait.kind != WaitKind::process_exit) return false;
+  return std::ranges::none_of(wait.on, [&](Ref on) {
+    const ProcessId process = on.as<RefKind::process>();
+    return process.known() && scene.facts.processes[process.index].captured;
+  });
 }
 
 std::string what_it_does(const Scene& scene, ThreadId id) {
@@ -68,26 +93,53 @@ std::string what_it_does(const Scene& scene, ThreadId id) {
   if (!wait.syscall_name.empty() && text.find(wait.syscall_name) == std::string::npos &&
       wait.syscall_name != "futex")
     text += " (" + wait.syscall_name + ")";
-  if (wait.ends == Ends::never) text += ", without a timeout";
+  if (wait.ends == Ends::never)
+    text += may_have_own_timeout(wait) ? ", with no timeout in the call" : ", without a timeout";
   return text;
 }
 
-// Of those that wait for the same thing in the same place one is told: the others are counted.
-void tell_waiters(const Scene& scene, const Root& root, Finding& finding) {
-  std::set<std::pair<ResourceId, const Frame*>> told;
-  for (const ThreadId waiter : root.behind) {
-    if (finding.threads.size() > most_told) break;
-    const std::vector<Way> ways = ways_on(scene.facts, waiter);
-    const auto to_root = std::ranges::find(ways, root.thread, &Way::thread);
-    if (to_root == ways.end()) continue;
-    if (!told.emplace(to_root->step.resource, scene.site_of(waiter)).second) continue;
-    take_step(scene, to_root->step, root.thread, finding);
-    if (finding.story.empty()) {
-      if (const auto claim = tell_claim(scene, to_root->step, root.thread))
-        finding.story.push_back(*claim);
-    }
-    finding.story.push_back(tell_wait(scene, waiter));
+void tell_waiter(const Scene& scene, const Way& way, Finding& finding) {
+  take_step(scene, way.step, way.thread, finding);
+  if (const auto claim = tell_claim(scene, way.step, way.thread)) {
+    const auto& story = finding.story;
+    if (std::ranges::find(story, claim->text, &StoryLine::text) == story.end())
+      finding.story.push_back(*claim);
   }
+  finding.story.push_back(tell_wait(scene, way.step.thread));
+}
+
+bool waits_for_lock(const Way& way) {
+  return way.step.resource.known() && !way.step.fed;
+}
+
+// Of those that wait for the same thing in the same place one is told. From the root outwards, and
+// of those next to each other who waits for a lock before who waits for an end.
+void tell_waiters(const Scene& scene, const Root& root, Finding& finding) {
+  std::vector<ThreadId> told{root.thread};
+  std::set<std::pair<ResourceId, const Frame*>> alike;
+  for (std::size_t at = 0; at < told.size(); ++at) {
+    for (const bool locks : {true, false}) {
+      for (const ThreadId waiter : root.behind) {
+        if (told.size() > most_told) return;
+        if (std::ranges::find(told, waiter) != told.end()) continue;
+        const std::vector<Way> ways = ways_on(scene.facts, waiter);
+        const auto way = std::ranges::find(ways, told[at], &Way::thread);
+        if (way == ways.end() || waits_for_lock(*way) != locks) continue;
+        if (!alike.emplace(way->step.resource, scene.site_of(waiter)).second) continue;
+        told.push_back(waiter);
+        tell_waiter(scene, *way, finding);
+      }
+    }
+  }
+}
+
+// Who waits for a lock that the root itself holds.
+std::size_t lock_waiters(const Scene& scene, const Root& root) {
+  return static_cast<std::size_t>(std::ranges::count_if(root.behind, [&](ThreadId waiter) {
+    return std::ranges::any_of(ways_on(scene.facts, waiter), [&](const Way& way) {
+      return way.thread == root.thread && waits_for_lock(way);
+    });
+  }));
 }
 
 Finding make_finding(const Scene& scene, const Root& root) {
@@ -96,29 +148,39 @@ Finding make_finding(const Scene& scene, const Root& root) {
   finding.pattern = "blocked-holder";
   finding.kind = FindingKind::hang;
   finding.confidence = std::min(root.confidence, holder.wait->confidence);
-  if (holder.wait->ends == Ends::timeout || judge(holder) == Holder::inside)
+  if (holder.wait->ends == Ends::timeout || judge(holder) == Holder::inside ||
+      may_have_own_timeout(*holder.wait) || waits_for_unseen_child(scene, *holder.wait))
     finding.confidence = std::min(finding.confidence, Confidence::likely);
   finding.threads.push_back(root.thread);
   tell_waiters(scene, root, finding);
-  finding.story.insert(finding.story.begin() + (finding.story.empty() ? 0 : 1),
-                       {scene.name_of(root.thread) + " itself " + what_it_does(scene, root.thread) +
+  finding.story.insert(finding.story.begin(),
+                       {scene.name_of(root.thread) + " " + what_it_does(scene, root.thread) +
                             where_of(scene, root.thread) + ".",
                         holder.wait->evidence});
   if (root.behind.size() + 1 > finding.threads.size())
     finding.story.push_back(
         {counted(root.behind.size(), "thread") + " in all are held up behind it.", {}});
-  finding.headline = as_headline(
-      counted(root.behind.size(), "thread") + (root.behind.size() == 1 ? " is" : " are") +
-      " held up by " + site_name(scene, root.thread) + ", which holds a lock and " +
-      (holder.wait->kind == WaitKind::sleep ? "sleeps" : "waits for something else"));
+  const std::string& call = holder.wait->syscall_name;
+  finding.headline = as_headline(counted(root.behind.size(), "thread") +
+                                 (root.behind.size() == 1 ? " is" : " are") + " held up by " +
+                                 site_name(scene, root.thread) + ", which " +
+                                 (root.holds ? "holds a lock and " : "") +
+                                 (holder.wait->kind == WaitKind::sleep ? std::string("sleeps")
+                                  : call.empty() || call == "futex"    ? std::string("waits itself")
+                                                                       : "waits in " + call));
   finding.summary = {finding.story.front().text, finding.story[1].text,
                      counted(root.behind.size(), "thread") +
                          (root.behind.size() == 1 ? " waits" : " wait") +
-                         " for it, directly or through others. There is no ring: all go on as soon "
-                         "as it does."};
+                         " for it, directly or through others. There is no ring: they go on as "
+                         "soon as it does."};
   finding.location = Scene::location_of(scene.site_of(root.thread));
-  finding.advice = {{"Do not wait for the outside (I/O, a child, a sleep) while holding a lock: "
-                     "copy what is needed, release the lock, then wait.",
+  const bool gil = std::ranges::any_of(
+      finding.resources, [&](ResourceId id) { return scene.resource(id).kind == WaitKind::gil; });
+  finding.advice = {{gil ? "Release the GIL around calls that may block: Py_BEGIN_ALLOW_THREADS, "
+                           "pybind11::gil_scoped_release, Cython's nogil, ctypes.CDLL instead of "
+                           "ctypes.PyDLL."
+                         : "Do not wait for the outside (I/O, a child, a sleep) while holding a "
+                           "lock: copy what is needed, release the lock, then wait.",
                      finding.location, ""},
                     {"Give the wait a timeout, and look at its other end: why does nothing come?",
                      finding.location, ""}};
@@ -135,8 +197,9 @@ Finding make_convoy(const Scene& scene, const Root& root) {
   finding.story.push_back({scene.name_of(root.thread) + " runs" + where_of(scene, root.thread) +
                                ": it may release it at any moment.",
                            {}});
-  finding.headline = as_headline(counted(root.behind.size(), "thread") + " wait for what " +
-                                 site_name(scene, root.thread) + " holds; it is running");
+  finding.headline =
+      as_headline(counted(lock_waiters(scene, root), "thread") + " wait for a lock that " +
+                  site_name(scene, root.thread) + " holds; it is running");
   finding.summary = {
       "No deadlock: the holder runs. If this picture is common, the lock is held "
       "too long or too often."};
@@ -196,7 +259,7 @@ std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
        "waits for ever when that never happens.",
        {}}};
   finding.headline = as_headline(site->function + " waits in " + thread.wait->syscall_name +
-                                 " for an answer from outside, without a timeout");
+                                 " for an answer from outside");
   finding.summary = {finding.story[0].text, finding.story[1].text};
   finding.location = Scene::location_of(site);
   finding.advice = {
@@ -212,8 +275,9 @@ std::vector<Finding> detect_blocked_holder(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Root& root : find_roots(scene.facts)) {
     const ThreadFact& holder = scene.thread(root.thread);
-    if (scene.stuck[root.thread.index] || !root.holds || judge(holder) == Holder::open) continue;
-    if (takes_turns(scene, root)) continue;
+    if (scene.stuck[root.thread.index] || !root.blocks || judge(holder) == Holder::open ||
+        takes_turns(scene, root))
+      continue;
     findings.push_back(make_finding(scene, root));
   }
   if (!findings.empty()) return findings;
@@ -228,7 +292,7 @@ std::vector<Finding> detect_lock_convoy(const Scene& scene) {
   for (const Root& root : find_roots(scene.facts)) {
     const ThreadFact& holder = scene.thread(root.thread);
     const bool runs = holder.state == ThreadState::running;
-    if (runs && root.holds && root.behind.size() >= convoy && !waits_for_gil(scene, root))
+    if (runs && lock_waiters(scene, root) >= convoy && !waits_for_gil(scene, root))
       findings.push_back(make_convoy(scene, root));
   }
   return findings;

@@ -5,9 +5,8 @@
 #include <set>
 
 #include "base/text.hpp"
-#include "diagnose/mpi_ranks.hpp"
 #include "diagnose/signature.hpp"
-#include "diagnose/work_queue.hpp"
+#include "diagnose/verdict.hpp"
 
 namespace coldcase {
 namespace {
@@ -122,52 +121,34 @@ Parties parties_of(const Finding& finding) {
   return parties;
 }
 
-// In the finding's path somebody else stands between this thread and its going on.
-bool waits_in_path(const Finding& finding, ThreadId id) {
-  for (const Edge& wait : finding.path) {
-    if (wait.from != Ref(id) || wait.relation != Relation::waits_for) continue;
-    if (wait.to.kind == RefKind::thread || wait.to.kind == RefKind::process) return true;
-    const bool held =
-        std::ranges::any_of(finding.path, [&](const Edge& edge) { return edge.from == wait.to; });
-    if (held) return true;
-  }
-  return false;
+ProcessId home_of(const Facts& facts, const Finding& finding) {
+  return finding.threads.empty() ? ProcessId{}
+                                 : facts.threads[finding.threads.front().index].process;
 }
 
-Tag tag_of(const Finding& finding, ThreadId id) {
-  if (finding.kind == FindingKind::crash) return Tag::crashed;
-  if (finding.kind == FindingKind::deadlock) return Tag::deadlocked;
-  return waits_in_path(finding, id) ? Tag::behind : Tag::root_blocker;
+// The same people, told by a plainer pattern.
+bool retells(const Facts& facts, const Finding& refined, const Finding& plain) {
+  if (refined.pattern == "exit-blocked")
+    return plain.pattern == "lost-wakeup" && home_of(facts, plain) == home_of(facts, refined);
+  if (refined.pattern != "join-undrained-queue") return false;
+  return (plain.pattern == "join-cycle" || plain.pattern == "pipe-cycle") &&
+         std::ranges::all_of(plain.threads, [&](ThreadId id) {
+           return std::ranges::find(refined.threads, id) != refined.threads.end();
+         });
 }
 
-void tag_the_rest(Facts& facts) {
-  for (ThreadFact& thread : facts.threads) {
-    if (thread.tag) continue;
-    if (thread.state == ThreadState::idle) thread.tag = Tag::idle;
-    if (thread.state == ThreadState::running) thread.tag = Tag::running;
-  }
-}
-
-void set_tags(Analysis& analysis) {
-  std::vector<ThreadId> told;
-  for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
-    const Finding& finding = analysis.findings[f];
-    for (const ThreadId id : finding.threads) {
-      if (finding.confidence == Confidence::hypothesis || finding.kind == FindingKind::info)
-        continue;
-      ThreadFact& thread = analysis.facts.threads[id.index];
-      if (thread.findings.empty() || thread.findings.back() != FindingId{f})
-        thread.findings.push_back({f});
-      if (finding.kind == FindingKind::info) continue;
-      thread.tag = std::min(thread.tag.value_or(Tag::crashed), tag_of(finding, id));
-      if (finding.kind != FindingKind::crash) told.push_back(id);
+// The refined pattern says more; that the plainer one is sure makes it as sure.
+void prefer_refined(const Facts& facts, std::vector<Finding>& findings) {
+  for (Finding& refined : findings) {
+    for (Finding& plain : findings) {
+      if (!retells(facts, refined, plain)) continue;
+      refined.confidence = std::max(refined.confidence, plain.confidence);
+      for (const Edge& edge : refined.path)
+        refined.confidence = std::min(refined.confidence, edge.confidence);
+      plain.pattern.clear();
     }
   }
-  for (const ThreadId id : find_behind(analysis.facts, told)) {
-    ThreadFact& thread = analysis.facts.threads[id.index];
-    if (!thread.tag) thread.tag = Tag::behind;
-  }
-  tag_the_rest(analysis.facts);
+  std::erase_if(findings, [](const Finding& finding) { return finding.pattern.empty(); });
 }
 
 // What fits anywhere, when nothing better does: a lone thread that waits for the outside.
@@ -179,166 +160,6 @@ void drop_lesser(std::vector<Finding>& findings) {
     return finding.kind != FindingKind::info && !lone(finding);
   });
   if (better) std::erase_if(findings, lone);
-}
-
-// Blocked without end on a lock whose holder is not known. What nobody owns by its nature (a queue,
-// a condition) has no holder to be missed.
-ResourceId lock_without_holder(const Facts& facts, ThreadId id) {
-  const ThreadFact& thread = facts.threads[id.index];
-  const ResourceId resource = thread.wait->on.front().as<RefKind::resource>();
-  if (!resource.known() || thread.wait->kind == WaitKind::gil) return {};
-  const ResourceFact& lock = facts.resources[resource.index];
-  const bool missed = lock.owners.empty() && lock.owner_unknown_code != "no_owner";
-  return missed && !gets_next_item(facts, id) ? resource : ResourceId{};
-}
-
-bool waits_for_unknown(const Facts& facts, ThreadId id) {
-  const ThreadFact& thread = facts.threads[id.index];
-  if (thread.state != ThreadState::blocked || !thread.wait || thread.wait->ends == Ends::timeout ||
-      thread.wait->on.size() > 1)
-    return false;
-  // Ranks of an MPI job that wait for each other have a detector of their own.
-  if (thread.wait->kind == WaitKind::collective || thread.wait->kind == WaitKind::io) return false;
-  return thread.wait->on.empty() || lock_without_holder(facts, id).known();
-}
-
-// Nothing can be said of these.
-std::size_t count_unknown(const Facts& facts) {
-  std::size_t count = 0;
-  for (std::uint32_t i = 0; i < facts.threads.size(); ++i)
-    count += waits_for_unknown(facts, {i}) ? 1 : 0;
-  return count;
-}
-
-// Asleep on a futex without end, with a stack that could not be read to its end: it may wait for
-// anything.
-std::size_t count_unread(const Facts& facts) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(facts.threads, [&](const ThreadFact& thread) {
-        const bool whole =
-            thread.stack.known() && facts.stacks[thread.stack.index].stop_code == "outermost";
-        return !whole && thread.wait && thread.wait->ends == Ends::never &&
-               thread.wait->syscall_name == "futex";
-      }));
-}
-
-bool has_note(const Facts& facts, std::string_view code) {
-  return std::ranges::find(facts.notes, code, &Note::code) != facts.notes.end();
-}
-
-// Greenlets that are switched out have no thread: an idle-looking process may hide a deadlock of
-// theirs.
-bool has_greenlets(const Facts& facts) {
-  return std::ranges::any_of(
-      facts.modules, [](const ModuleFact& module) { return module.name.starts_with("_greenlet"); });
-}
-
-// Monitors and java.util.concurrent's locks park each thread at a condition of its own: what it
-// waits for stands in the Java heap, which is not read.
-bool has_java(const Facts& facts) {
-  return std::ranges::any_of(
-      facts.modules, [](const ModuleFact& module) { return module.name.starts_with("libjvm.so"); });
-}
-
-void note_java(Analysis& analysis) {
-  analysis.facts.notes.push_back(
-      {"java-unread",
-       Severity::warning,
-       "Java's own locks are not read: threads that wait for each other's look idle here",
-       "ask the JDK that ran it, which reads cores too: jhsdb jstack --exe PATH/bin/java --core "
-       "CORE.",
-       "",
-       {}});
-}
-
-// Which locks these are, and what a person can still do.
-void note_unknown_holders(Analysis& analysis) {
-  constexpr std::size_t most = 5;
-  std::set<ResourceId> locks;
-  for (std::uint32_t i = 0; i < analysis.facts.threads.size() && locks.size() < most; ++i) {
-    if (!waits_for_unknown(analysis.facts, {i}) || analysis.facts.threads[i].wait->on.empty())
-      continue;
-    const ResourceId id = lock_without_holder(analysis.facts, {i});
-    if (!locks.insert(id).second) continue;
-    const ResourceFact& lock = analysis.facts.resources[id.index];
-    const std::string why =
-        lock.owner_unknown_text.empty() ? "its holder is not recorded" : lock.owner_unknown_text;
-    const bool outside = lock.owner_unknown_code == "not_in_core";
-    const std::string advice =
-        outside ? "Take the cores with  coldcase capture PID --tree -o DIR : beside each it notes "
-                  "open files and who holds their locks."
-                : "Look in all stacks for who takes it and does not give it back: coldcase show "
-                  "stacks CORE.";
-    analysis.facts.notes.push_back(
-        {"holder-unknown", Severity::warning, lock.label + ": " + why + ".", advice, "", {id}});
-  }
-}
-
-void judge_without_finding(Analysis& analysis) {
-  const Facts& facts = analysis.facts;
-  Verdict& verdict = analysis.verdict;
-  verdict.kind = VerdictKind::inconclusive;
-  const std::size_t unknown = count_unknown(facts);
-  if (facts.threads.empty()) {
-    verdict.headline = "The core has no threads in it: what they did cannot be told";
-  } else if (has_note(facts, "python-unread")) {
-    verdict.headline = "No deadlock among native locks; this Python's own state could not be read";
-  } else if (has_java(facts)) {
-    note_java(analysis);
-    verdict.headline = "No deadlock among native locks; Java's own locks are not read";
-  } else if (const std::size_t unread = count_unread(facts); unread > 0) {
-    verdict.headline = "The stack of " + counted(unread, "thread") + " that " +
-                       (unread == 1 ? "waits" : "wait") + " without end could not be read";
-  } else if (unknown > 0) {
-    note_unknown_holders(analysis);
-    verdict.headline = counted(unknown, "thread") + (unknown == 1 ? " waits" : " wait") +
-                       " without end for a lock whose holder the core does not tell";
-  } else if (has_note(facts, "mpi-ranks-missing")) {
-    verdict.headline =
-        "Ranks of an MPI job wait in MPI: the cores of the other ranks are needed to tell for whom";
-  } else if (has_stuck_ranks(facts)) {
-    verdict.headline = "All ranks of an MPI job wait for messages; for whose could not be read";
-  } else if (has_greenlets(facts)) {
-    verdict.headline = "No deadlock among threads; greenlets that are switched out are not read";
-  } else {
-    verdict.kind = VerdictKind::none;
-    const bool blocked = std::ranges::any_of(
-        facts.threads, [](const ThreadFact& t) { return t.state == ThreadState::blocked; });
-    verdict.headline =
-        blocked ? "every wait can still end: no thread waits for itself, directly or through others"
-                : "every waiting thread waits for work, time or others that can still come";
-  }
-}
-
-void judge(Analysis& analysis) {
-  Verdict& verdict = analysis.verdict;
-  for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) verdict.findings.push_back({f});
-  if (analysis.findings.empty()) return judge_without_finding(analysis);
-  const Finding& main = analysis.findings.front();
-  if (main.kind == FindingKind::info) {  // worth knowing, and nothing wrong: so are all others
-    judge_without_finding(analysis);
-    if (verdict.kind == VerdictKind::none) verdict.headline = main.headline;
-    return;
-  }
-  verdict.headline = main.headline;
-  verdict.confidence = main.confidence;
-  verdict.kind = VerdictKind::inconclusive;
-  if (main.confidence < Confidence::likely) return;
-  if (main.kind == FindingKind::deadlock) verdict.kind = VerdictKind::deadlock;
-  if (main.kind == FindingKind::hang) verdict.kind = VerdictKind::hang;
-  if (main.kind == FindingKind::crash) verdict.kind = VerdictKind::crash;
-}
-
-void add_totals(Analysis& analysis) {
-  Totals& totals = analysis.totals;
-  totals.thread_count = analysis.facts.threads.size();
-  totals.listed_thread_count = totals.thread_count;
-  totals.process_count = analysis.facts.processes.size();
-  for (const ThreadFact& thread : analysis.facts.threads) {
-    if (thread.stack.known()) totals.frame_count += analysis.facts.stacks[thread.stack.index].depth;
-  }
-  analysis.redaction.left_out = {"arguments", "environment", "memory", "home folders",
-                                 "host names"};
 }
 
 }  // namespace
@@ -357,6 +178,7 @@ void diagnose(Analysis& analysis) {
       if (told.insert(parties_of(finding)).second) analysis.findings.push_back(std::move(finding));
     }
   }
+  prefer_refined(analysis.facts, analysis.findings);
   drop_lesser(analysis.findings);
   // Best first: the surest, and of equals a crash before what else was going on.
   std::ranges::stable_sort(analysis.findings, [](const Finding& a, const Finding& b) {

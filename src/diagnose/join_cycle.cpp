@@ -1,5 +1,6 @@
 // join-cycle: a thread waits for the end of another that waits for something the first holds or is.
 #include "diagnose/diagnose.hpp"
+#include "diagnose/ring_kinds.hpp"
 
 namespace coldcase {
 namespace {
@@ -30,7 +31,11 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
   finding.story.push_back({"So the join can never return: no timeout ends these waits.", {}});
   finding.location = Scene::location_of(site);
   finding.advice = {
-      {"Release what the other thread needs before joining it (leave the lock's block first).",
+      {is_fed(ring)
+           ? "Send or read what the other one waits for, or close that end, before waiting "
+             "for its end."
+           : "Release what the other thread needs before joining it (leave the lock's "
+             "block first).",
        Scene::location_of(site), ""},
       {"Or let it end another way: give its wait a timeout, or a flag it looks at.", std::nullopt,
        ""}};

@@ -29,6 +29,7 @@ bool is_lock_kind(WaitKind kind) {
 // Other processes may act on it.
 bool is_shared(const ResourceFact& resource) {
   return resource.at.size() != 1 || !resource.feeders.empty() ||
+         resource.implementation.starts_with("multiprocessing.") ||
          std::ranges::any_of(resource.words,
                              [](const MemoryWord& word) { return word.name == "shared"; });
 }
@@ -72,14 +73,14 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
     if (resource.known()) finding.resources.push_back(resource);
   }
   finding.story.push_back(
-      {"All " + counted(threads.size(), "thread") +
-           " of the process wait for each other's signals, none with a timeout and none for "
-           "anything outside: nobody is left to wake anybody.",
+      {(threads.size() == 2 ? "Both threads" : "All " + counted(threads.size(), "thread")) +
+           " of the process wait for each other, none with a timeout and none for anything "
+           "outside: nobody is left to wake anybody.",
        {}});
   finding.summary = {finding.story.front().text, finding.story.back().text};
   const ThreadId waiter = finding.threads.back();
   finding.headline = as_headline("Nobody is left to wake " + site_name(scene, waiter) +
-                                 ": every thread of the process waits");
+                                 ": all threads of the process wait for each other");
   finding.location = Scene::location_of(scene.site_of(waiter));
   finding.advice = {
       {"Find who should have signalled: did it signal before the waiter waited, or end without "

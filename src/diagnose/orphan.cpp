@@ -45,6 +45,15 @@ std::vector<Orphan> find_orphans(const Scene& scene,
   return orphans;
 }
 
+std::string lock_word(const ResourceFact& lock) {
+  const bool python = lock.implementation.starts_with("threading.") ||
+                      lock.implementation.starts_with("multiprocessing.");
+  if (python) return lock.implementation;
+  std::string text(word(lock.kind));
+  std::ranges::replace(text, '_', ' ');
+  return text;
+}
+
 Finding orphan_finding(const Scene& scene, const Orphan& orphan, std::string_view pattern,
                        Confidence confidence) {
   Finding finding;

@@ -14,6 +14,9 @@ struct Orphan {
 // Orphaned resources with waiters, those whose owner_unknown code is one of these.
 std::vector<Orphan> find_orphans(const Scene& scene, std::initializer_list<std::string_view> codes);
 
+// "mutex", "threading.RLock": what kind of lock it is, for headlines.
+std::string lock_word(const ResourceFact& lock);
+
 // The members every orphan finding has: waits of all involved, who is behind. The caller adds
 // headline, what became of the holder, and advice.
 Finding orphan_finding(const Scene& scene, const Orphan& orphan, std::string_view pattern,

@@ -12,8 +12,8 @@ std::vector<Finding> detect_orphaned_lock(const Scene& scene) {
     const ResourceFact& lock = scene.resource(orphan.lock);
     Finding finding = orphan_finding(scene, orphan, "orphaned-lock", Confidence::proved);
     finding.headline =
-        as_headline(site_name(scene, orphan.waiters.front()) + " waits for a " +
-                    std::string(word(lock.kind)) + " whose holder has ended without releasing it");
+        as_headline(site_name(scene, orphan.waiters.front()) + " waits for a " + lock_word(lock) +
+                    " whose holder has ended without releasing it");
     finding.story.insert(finding.story.begin(),
                          {lock.label + ": " + lock.owner_unknown_text + ".", {}});
     finding.summary = {finding.story[1].text, lock.label + ": " + lock.owner_unknown_text + ".",
@@ -40,7 +40,7 @@ std::vector<Finding> detect_fork_orphaned_lock(const Scene& scene) {
                                      proved ? Confidence::proved : Confidence::likely);
     finding.headline =
         as_headline(site_name(scene, orphan.waiters.front()) + ", in a forked child, waits for a " +
-                    std::string(word(lock.kind)) + " the parent held at fork");
+                    lock_word(lock) + " the parent held at fork");
     finding.story.insert(finding.story.begin(),
                          {lock.label + ": " + lock.owner_unknown_text + ".", {}});
     finding.summary = {

@@ -54,7 +54,7 @@ std::vector<Finding> detect_orphaned_semaphore(const Scene& scene) {
               : "A lock shared between processes died with its holder; " +
                     site_name(scene, orphan.waiters.front()) + " waits for it for ever");
     finding.story.insert(finding.story.begin() + 1,
-                         {"Nobody alive holds it: " + lock.owner_unknown_text +
+                         {"None of the processes here holds it: " + lock.owner_unknown_text +
                               ". So it was taken by a process that has ended, most likely killed "
                               "while it held it.",
                           evidence_about(scene, orphan.lock)});
@@ -62,8 +62,8 @@ std::vector<Finding> detect_orphaned_semaphore(const Scene& scene) {
                        tell_behind(scene, orphan.behind)};
     std::erase(finding.summary, "");
     finding.story.push_back(
-        {"A semaphore does not notice the end of its holder: no timeout and "
-         "nobody will ever release it.",
+        {"A semaphore does not notice the end of its holder: nobody will ever release it, and no "
+         "timeout ends the wait.",
          {}});
     if (queue) {
       finding.advice = {

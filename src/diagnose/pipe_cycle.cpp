@@ -104,14 +104,39 @@ std::vector<Finding> by_exclusion(const Scene& scene) {
   return findings;
 }
 
+// A process that has kept both ends of its pipe, as most do: that it could answer itself is no
+// story where another process should.
+bool could_others(const Scene& scene, const Ring& ring) {
+  const RingStep& step = ring.steps.front();
+  return ring.steps.size() == 1 && scene.resource(step.resource).feeders.size() > 1;
+}
+
+Finding alone(const Scene& scene, const Ring& ring) {
+  Finding finding = ring_finding(scene, ring, "pipe-cycle");
+  finding.headline = as_headline(site_name(scene, ring.steps.front().thread) +
+                                 " waits for what only its own process could send");
+  finding.story.pop_back();
+  finding.story.push_back(
+      {"No other process here has the other end open, and every thread of its own waits, too.",
+       {}});
+  finding.advice = {
+      {"Close the end of a pipe or socket pair that the process does not use: then a read returns "
+       "when the other side is gone, instead of waiting for ever.",
+       finding.location, ""}};
+  return finding;
+}
+
 }  // namespace
 
 std::vector<Finding> detect_pipe_cycle(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Ring& ring : scene.rings) {
-    if (!is_fed(ring)) continue;
-    findings.push_back(finish(ring_finding(scene, ring, "pipe-cycle"), scene,
-                              ring.steps.front().thread, ring.steps.back().thread));
+    if (!is_fed(ring) || has_end(ring) || could_others(scene, ring)) continue;
+    if (ring.steps.size() == 1)
+      findings.push_back(alone(scene, ring));
+    else
+      findings.push_back(finish(ring_finding(scene, ring, "pipe-cycle"), scene,
+                                ring.steps.front().thread, ring.steps.back().thread));
   }
   if (findings.empty() && scene.rings.empty()) return by_exclusion(scene);
   return findings;

@@ -40,8 +40,13 @@ Finding ring_finding(const Scene& scene, const Ring& ring, std::string_view patt
   }
   if (const auto untold = tell_untold(ring)) finding.story.push_back(*untold);
   finding.story.push_back(
-      {"Each waits for what only the next can give, and no timeout ends these waits: none can ever "
-       "go on.",
+      {is_fed(ring)
+           ? "Each waits for what another of them should send or take, and no timeout ends these "
+             "waits. Unless a process that has no core here has the same ends open, none can ever "
+             "go on."
+           : "Each waits for what only the next can give, and no timeout ends these waits: none "
+             "can "
+             "ever go on.",
        {}});
   finding.summary.push_back("No timeout ends these waits: none of them can ever go on.");
   finding.location = Scene::location_of(scene.site_of(ring.steps.front().thread));

@@ -63,13 +63,17 @@ void take_step(const Scene& scene, const RingStep& step, ThreadId next, Finding&
   const Wait& wait = *scene.thread(step.thread).wait;
   const auto add = [&](Ref from, Relation relation, Ref to, Confidence sure,
                        const std::vector<EvidenceId>& evidence) {
-    finding.path.push_back({from, relation, to, sure, evidence});
+    const bool told = std::ranges::any_of(finding.path, [&](const Edge& edge) {
+      return edge.from == from && edge.relation == relation && edge.to == to;
+    });
+    if (!told) finding.path.push_back({from, relation, to, sure, evidence});
   };
   if (!step.resource.known()) {
     const Ref target = step.process.known() ? Ref(step.process) : Ref(next);
     add(step.thread, Relation::waits_for, target, wait.confidence, wait.evidence);
   } else {
-    finding.resources.push_back(step.resource);
+    if (std::ranges::find(finding.resources, step.resource) == finding.resources.end())
+      finding.resources.push_back(step.resource);
     const ResourceFact& resource = scene.resource(step.resource);
     const Owner& claim = (step.fed ? resource.feeders : resource.owners)[step.owner];
     const Relation relation = step.fed ? Relation::fed_by : Relation::held_by;
@@ -78,7 +82,8 @@ void take_step(const Scene& scene, const RingStep& step, ThreadId next, Finding&
         claim.confidence, claim.evidence);
   }
   if (!step.process.known()) return;
-  finding.processes.push_back(step.process);
+  if (std::ranges::find(finding.processes, step.process) == finding.processes.end())
+    finding.processes.push_back(step.process);
   add(step.process, Relation::runs, next, Confidence::proved, {});
 }
 
@@ -112,11 +117,16 @@ std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, Th
   const ResourceFact& resource = scene.resource(step.resource);
   const Owner& claim = (step.fed ? resource.feeders : resource.owners)[step.owner];
   const std::string who = step.process.known() ? scene.name_of(step.process) : scene.name_of(next);
-  const std::string does = step.fed ? " is who could end that wait, through " : " holds ";
+  const bool gil = resource.kind == WaitKind::gil;  // taken and given back all the time
+  std::string does = " holds ";
+  if (step.fed) {
+    const bool room = scene.thread(step.thread).wait->mode == Mode::write;
+    does = room ? " is the one to read from " : " is the one to write to ";
+  }
   std::string where;
   for (const Hold& hold : scene.thread(next).holds) {
     const Frame* frame =
-        hold.resource == step.resource ? scene.frame_of(next, hold.frame) : nullptr;
+        hold.resource == step.resource && !gil ? scene.frame_of(next, hold.frame) : nullptr;
     if (frame != nullptr) where = ", taken in " + Scene::text_of(frame);
   }
   return StoryLine{who + does + resource.label + where + ".", claim.evidence};

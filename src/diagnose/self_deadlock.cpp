@@ -57,7 +57,8 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
 std::vector<Finding> detect_self_deadlock(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Ring& ring : scene.rings) {
-    if (ring.steps.size() == 1 && ring.steps.front().resource.known())
+    const RingStep& step = ring.steps.front();
+    if (ring.steps.size() == 1 && step.resource.known() && !step.fed)
       findings.push_back(make_finding(scene, ring));
   }
   return findings;

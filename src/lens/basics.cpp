@@ -237,6 +237,13 @@ void add_basics(const View& view, const Input& input, std::int32_t signal_thread
   }
 }
 
+// Where multiprocessing's child begins: what lies outside it in a forked one is the parent's call
+// of start(), copied.
+static bool begins_child(const Frame& frame) {
+  return frame.kind == FrameKind::python && frame.function.ends_with("_bootstrap") &&
+         frame.file.ends_with("multiprocessing/process.py");
+}
+
 void add_sites(const View& view, Ledger& ledger) {
   for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
     ThreadFact& thread = ledger.thread(view.thread_id(i));
@@ -245,6 +252,7 @@ void add_sites(const View& view, Ledger& ledger) {
     std::optional<std::uint32_t> library;
     for (std::uint32_t f = 0; f < stack.frames.size(); ++f) {
       const Frame& frame = ledger.facts.frames[stack.frames[f]];
+      if (begins_child(frame)) break;
       const bool named = !frame.function.empty() && frame.function != "_start" &&
                          !frame.function.ends_with("not yet entered)");
       if (named && frame.in_app.value_or(false)) {

@@ -26,6 +26,19 @@ const Seen* find_process(const Family& family, std::int64_t pid) {
   return outer == family.end() ? nullptr : outer->get();
 }
 
+// A kernel core's ppid is the number of the *thread* that forked (fill_psinfo in fs/binfmt_elf.c
+// takes real_parent, Linux 2.6 to 6.x), /proc's is the process's.
+const Seen* find_parent(const Family& family, std::int64_t ppid) {
+  if (ppid <= 0) return nullptr;
+  if (const Seen* process = find_process(family, ppid)) return process;
+  const auto has_thread = [&](const auto& seen) {
+    return std::ranges::find(seen->view.core.threads, ppid, &CoreThread::tid) !=
+           seen->view.core.threads.end();
+  };
+  const auto found = std::ranges::find_if(family, has_thread);
+  return found == family.end() ? nullptr : found->get();
+}
+
 // A process known by its number alone.
 ProcessId absent_process(Ledger& ledger, std::int64_t pid, ProcessId parent, Fate fate) {
   for (std::uint32_t p = 0; p < ledger.facts.processes.size(); ++p) {
@@ -113,7 +126,7 @@ bool forked_kin(const View& a, const View& b) {
 void join_children(const Family& family, Ledger& ledger) {
   for (const auto& seen : family) {
     ProcessFact& fact = ledger.facts.processes[seen->view.process.index];
-    const Seen* parent = parent_of(*seen) > 0 ? find_process(family, parent_of(*seen)) : nullptr;
+    const Seen* parent = find_parent(family, parent_of(*seen));
     if (parent != nullptr && parent != seen.get()) fact.parent = parent->view.process;
   }
   for (const auto& seen : family) {
@@ -126,6 +139,16 @@ void join_children(const Family& family, Ledger& ledger) {
       ledger.set_wait(id, std::move(wait));
     }
   }
+}
+
+// The feeder's own frame has the lock alone, not the queue.
+static void name_write_lock(ThreadId feeder, ResourceId queue, Ledger& ledger) {
+  const auto& wait = ledger.thread(feeder).wait;
+  if (!wait || wait->kind != WaitKind::semlock || wait->on.size() != 1) return;
+  ResourceFact& lock = ledger.resource(wait->on.front().as<RefKind::resource>());
+  if (!lock.label.starts_with("the write lock of ")) return;
+  lock.label = "the write lock of " + ledger.resource(queue).label;
+  lock.part_of = queue;
 }
 
 void join_queues(const Family& family, Ledger& ledger) {
@@ -152,34 +175,46 @@ void join_queues(const Family& family, Ledger& ledger) {
         // Other processes may put as well: it is not the only one for sure.
         ledger.resource({r}).feeders.push_back(
             {seen->view.thread_id(i), std::nullopt, Confidence::likely, Basis::memory, {known}});
+        name_write_lock(seen->view.thread_id(i), {r}, ledger);
       }
     }
   }
 }
 
+// A word with the number, or (an RLock's) the pthread_self, of a thread that this process lacks.
+static bool names_foreign_owner(const ResourceFact& resource, const MemoryWord& word) {
+  if (resource.owner_unknown_code == "owner_before_fork")
+    return word.name == "__owner" || word.name == "__cur_writer";
+  return resource.owner_unknown_code == "owner_not_in_core" && word.name == "rlock_owner";
+}
+
+static std::optional<std::size_t> find_owner(const Seen& seen, const MemoryWord& word) {
+  if (word.name == "rlock_owner") return seen.pthreads.find_block(Addr{word.value});
+  return seen.pthreads.find_owner(static_cast<std::int32_t>(word.value));
+}
+
 void join_forks(const Family& family, Ledger& ledger) {
   for (ResourceFact& resource : ledger.facts.resources) {
-    if (resource.owner_unknown_code != "owner_before_fork" || resource.at.empty()) continue;
+    if (resource.at.empty() || !resource.owners.empty()) continue;
     const Seen& child = *family[resource.at.front().process.index];
-    const auto word = std::ranges::find_if(resource.words, [](const MemoryWord& w) {
-      return w.name == "__owner" || w.name == "__cur_writer";
-    });
+    const auto word = std::ranges::find_if(
+        resource.words, [&](const MemoryWord& w) { return names_foreign_owner(resource, w); });
     if (word == resource.words.end()) continue;
     for (const auto& seen : family) {
       if (seen.get() == &child || !forked_kin(seen->view, child.view)) continue;
-      const auto owner = seen->pthreads.find_owner(static_cast<std::int32_t>(word->value));
+      const auto owner = find_owner(*seen, *word);
       if (!owner) continue;
       const std::string lwp = "LWP " + std::to_string(seen->view.core.threads[*owner].tid);
       resource.owner_unknown_code = "owner_in_parent";
       resource.owner_unknown_text =
-          "its owner field holds the number of " + lwp +
+          "its owner field names " + lwp +
           ", a thread of the parent: the child has a copy of the lock as it was at fork, and no "
           "such thread";
       word->means = lwp + " of the parent";
       Evidence evidence;
       evidence.claim =
-          "this thread of the parent has the number in the child's copy of the lock, "
-          "and both processes have the same 16 random bytes of their program's start";
+          "the child's copy of the lock names this thread of the parent, and both processes have "
+          "the same 16 random bytes of their program's start";
       evidence.basis = Basis::memory;
       evidence.thread = seen->view.thread_id(*owner);
       evidence.process = child.view.process;

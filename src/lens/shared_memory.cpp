@@ -171,10 +171,22 @@ void add_semlock_owner(const Seen& seen, const SemLock& lock, ResourceId id, Led
       {id, Mode::exclusive, lock.count, std::nullopt, sure, Basis::owner_word, {known}});
 }
 
+// What one process takes of a counting semaphore another gives back, as the places of a bounded
+// Queue: taking one makes nobody its holder.
+void set_counting(ResourceId id, Ledger& ledger) {
+  ResourceFact& fact = ledger.resource(id);
+  fact.owner_unknown_code = "no_owner";
+  fact.owner_unknown_text = "nobody owns a counting semaphore: any process may release it";
+  for (const Ref waiter : fact.waiters) {
+    if (const ThreadId thread = waiter.as<RefKind::thread>(); thread.known())
+      ledger.thread(thread).state = ThreadState::idle;
+  }
+}
+
 void join_semlock(const Family& family, ResourceId id, Ledger& ledger) {
   const std::vector<Place> places = ledger.resource(id).at;
   bool complete = true;
-  bool locks_one = false;  // a lock, not a counting semaphore
+  bool locks_one = false, counts = false;  // a lock, or a counting semaphore
   std::size_t read = 0;
   for (const Place& place : places) {
     const Seen& seen = *family[place.process.index];
@@ -182,10 +194,12 @@ void join_semlock(const Family& family, ResourceId id, Ledger& ledger) {
     complete = find_semlocks(seen.view, place.address, locks) && complete;
     for (const SemLock& lock : locks) {
       locks_one = locks_one || lock.max_value == 1;
-      if (lock.count > 0) add_semlock_owner(seen, lock, id, ledger);
+      counts = counts || lock.max_value > 1;
+      if (lock.count > 0 && lock.max_value == 1) add_semlock_owner(seen, lock, id, ledger);
     }
     read += locks.empty() ? 0 : 1;
   }
+  if (counts) return set_counting(id, ledger);
   ResourceFact& fact = ledger.resource(id);
   if (!fact.owners.empty() || fact.state == LockState::free || read == 0) return;
   // It is shared on purpose: of one process alone nothing follows about the others.
@@ -193,10 +207,10 @@ void join_semlock(const Family& family, ResourceId id, Ledger& ledger) {
   fact.state = fact.state == LockState::unknown ? LockState::locked : fact.state;
   fact.owner_unknown_code = all_read ? "no_living_holder" : "owner_not_recorded";
   fact.owner_unknown_text =
-      "SemLock.count is 0 in " +
-      (places.size() == 1 ? std::string("the one process read")
-                          : "all " + std::to_string(places.size()) + " processes read") +
-      ": none of them holds it, and nobody has released it";
+      "it is taken, and its SemLock.count, by which a process knows that it is the one, is 0 in " +
+      (places.size() == 1   ? std::string("the one process read")
+       : places.size() == 2 ? std::string("both processes read")
+                            : "all " + std::to_string(places.size()) + " processes read");
   if (!all_read) return;
   Evidence evidence;
   evidence.claim = fact.owner_unknown_text;

@@ -51,11 +51,20 @@ std::string relation_text(Relation relation) {
 // Who holds what has no known holder.
 std::string nobody_text(const ResourceFact& resource) {
   const std::string& code = resource.owner_unknown_code;
-  if (code == "not_held" || code == "no_owner") return "nobody";
+  if (code == "not_held") return "nobody";
+  if (code == "no_owner") return "nobody yet";
   if (code == "owner_ended" || code == "owner_died" || code == "no_living_holder")
     return "nobody alive";
   if (code == "owner_before_fork" || code == "owner_in_parent") return "nobody in this process";
   return "unknown";
+}
+
+// What the other end of a stream would have to do.
+std::string_view feeds_text(const Analysis& analysis, const Edge& edge) {
+  const ThreadId id = edge.from.as<RefKind::thread>();
+  const bool room =
+      id.known() && at(analysis, id).wait && at(analysis, id).wait->mode == Mode::write;
+  return room ? " (would read it)" : " (would fill it)";
 }
 
 void add_holders(const Analysis& analysis, const Finding& finding, std::size_t wait,
@@ -78,7 +87,7 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
     held = true;
     std::string by = ref_name(analysis, next.to);
     if (next.relation == Relation::ended_by || next.relation == Relation::fed_by)
-      by += next.relation == Relation::fed_by ? " (would fill it)" : " (would end it)";
+      by += next.relation == Relation::ended_by ? " (would end it)" : feeds_text(analysis, edge);
     rows.push_back({waiter, target, by, how_known(analysis, next)});
   }
   if (held) return;
@@ -122,8 +131,9 @@ std::vector<WaitRow> wait_rows(const Analysis& analysis, const Finding& finding)
     told += finding.path[i].relation == Relation::waits_for ? 1 : 0;
     const Edge& edge = finding.path[i];
     if (edge.relation == Relation::waits_for) add_holders(analysis, finding, i, used, rows);
-    // Relations that belong to no wait of the path, such as a process and its thread.
-    if (edge.relation != Relation::waits_for && used.count(i) == 0) {
+    // Relations that belong to no wait of the path; that a process runs its own thread is no news.
+    if (edge.relation != Relation::waits_for && edge.relation != Relation::runs &&
+        used.count(i) == 0) {
       rows.push_back({ref_name(analysis, edge.from), "(" + relation_text(edge.relation) + ")",
                       ref_name(analysis, edge.to), how_known(analysis, edge)});
     }
@@ -146,6 +156,7 @@ std::string ends_text(const Analysis& analysis, const Finding& finding) {
     if (edge.relation != Relation::waits_for || !id.known()) continue;
     const std::optional<Wait>& wait = at(analysis, id).wait;
     if (!wait || !wait->ends || wait->ends == Ends::timeout) return {};
+    if (wait->kind == WaitKind::socket) return {};  // its SO_RCVTIMEO is in no core
     ++(wait->ends == Ends::never ? never : polling);
   }
   if (never + polling == 0) return {};

@@ -81,7 +81,11 @@ RegisterRule Rules::register_rule(void* frame, int number) {
   if (count == 1 && ops[0].atom >= DW_OP_reg0 && ops[0].atom <= DW_OP_reg31) {
     return {Kind::in_register, ops[0].atom - DW_OP_reg0, 0};
   }
-  return keep_expression(value ? Kind::value_expression : Kind::saved_at_expression, ops, plain);
+  // libdw (0.188) writes the CFA that an expression finds on the stack as its first operation;
+  // evaluate() puts it there itself. All of glibc's __restore_rt is such rules.
+  const std::size_t given = ops[0].atom == DW_OP_call_frame_cfa ? 1 : 0;
+  return keep_expression(value ? Kind::value_expression : Kind::saved_at_expression, ops + given,
+                         plain - given);
 }
 
 void Rules::fill(Row& row) {

@@ -49,6 +49,9 @@ class Ways {
     const ResourceFact& resource = facts_.resources[id.index];
     const bool fed = resource.owners.empty();
     const std::vector<Owner>& claims = fed ? resource.feeders : resource.owners;
+    // A process that has no core here may have the same end open: no feeder is the only one for
+    // sure.
+    if (fed) confidence = std::min(confidence, Confidence::very_likely);
     for (std::size_t i = 0; i < claims.size(); ++i) {
       const Confidence sure = std::min(confidence, claims[i].confidence);
       const ThreadId thread = claims[i].by.as<RefKind::thread>();
@@ -298,6 +301,10 @@ std::vector<ThreadId> find_behind(const Facts& facts, const std::vector<ThreadId
   return reach(direct_waiters(facts), set);
 }
 
+static bool is_held(const Way& way) {
+  return way.step.resource.known() && !way.step.fed;
+}
+
 std::vector<Root> find_roots(const Facts& facts) {
   std::map<ThreadId, Root> roots;
   for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
@@ -305,7 +312,7 @@ std::vector<Root> find_roots(const Facts& facts) {
       if (!ways_on(facts, way.thread).empty()) continue;
       Root& root = roots[way.thread];
       root.thread = way.thread;
-      root.holds = root.holds || (way.step.resource.known() && !way.step.fed);
+      root.holds = root.holds || is_held(way);
       root.confidence = std::max(root.confidence, way.confidence);
     }
   }
@@ -313,6 +320,9 @@ std::vector<Root> find_roots(const Facts& facts) {
   const auto waiters = direct_waiters(facts);
   for (auto& [thread, root] : roots) {
     root.behind = reach(waiters, {thread});
+    root.blocks = root.holds || std::ranges::any_of(root.behind, [&](ThreadId waiter) {
+                    return std::ranges::any_of(ways_on(facts, waiter), is_held);
+                  });
     found.push_back(std::move(root));
   }
   std::ranges::stable_sort(

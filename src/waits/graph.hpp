@@ -50,7 +50,8 @@ std::vector<Way> ways_on(const Facts& facts, ThreadId from);
 struct Root {
   ThreadId thread;
   std::vector<ThreadId> behind;
-  bool holds = false;  // one of them waits for a lock it holds, not for its end alone
+  bool holds = false;   // one of them waits for a lock it holds, not for its end alone
+  bool blocks = false;  // as `holds`, or one of those behind it holds a lock that others want
   Confidence confidence = Confidence::hypothesis;  // of the surest way to it
 };
 std::vector<Root> find_roots(const Facts& facts);

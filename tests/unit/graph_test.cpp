@@ -349,5 +349,77 @@ TEST_CASE("the same facts give the same rings twice", "[graph]") {
   CHECK(rings_of(incident.facts()) == rings_of(incident.facts()));
 }
 
+// ---- who can never go on
+
+TEST_CASE("all of a wait's objects have to be out of reach", "[graph]") {
+  Incident incident;
+  const auto ring = incident.ring(2);
+  const ThreadId waiter = incident.thread("waiter"), runs = incident.thread("runs");
+  const ResourceId free = incident.lock("held by one that runs");
+  incident.holds(runs, free).waits(waiter, ResourceId{0});
+  CHECK(find_stuck(incident.facts())[waiter.index]);
+  incident.at(waiter).wait->on.push_back(free);
+  const std::vector<bool> stuck = find_stuck(incident.facts());
+  CHECK_FALSE(stuck[waiter.index]);
+  CHECK(stuck[ring[0].index]);
+  CHECK_FALSE(stuck[runs.index]);
+}
+
+TEST_CASE("a condition's waiter needs its mutex as well", "[graph]") {
+  Incident incident;
+  incident.ring(2);
+  const ThreadId waiter = incident.thread("waiter");
+  const ResourceId signal = incident.lock("condition", WaitKind::condition, "pthread_cond_t");
+  incident.waits(waiter, signal);
+  CHECK_FALSE(find_stuck(incident.facts())[waiter.index]);
+  incident.at(waiter).wait->then = ResourceId{0};
+  CHECK(find_stuck(incident.facts())[waiter.index]);
+}
+
+TEST_CASE("every feeder has to be stuck, and none is the only one for sure", "[graph]") {
+  Incident incident;
+  const ThreadId reader = incident.thread("reader"), writer = incident.thread("writer");
+  const ThreadId other = incident.thread("other");
+  const ResourceId pipe = incident.lock("pipe", WaitKind::pipe, "");
+  incident.waits(reader, pipe).joins(writer, reader);
+  const auto feeds = [&](ThreadId id) {
+    incident.at(pipe).feeders.push_back(
+        {id, std::nullopt, Confidence::proved, Basis::side_car, {}});
+  };
+  feeds(writer);
+  const std::vector<Ring> rings = find_rings(incident.facts());
+  REQUIRE(rings.size() == 1);
+  CHECK(rings[0].steps[0].fed);
+  CHECK(rings[0].confidence == Confidence::very_likely);
+  feeds(other);  // which runs
+  CHECK(find_rings(incident.facts()).empty());
+}
+
+TEST_CASE("any holder of a counting semaphore may release it", "[graph]") {
+  Incident incident;
+  const auto ring = incident.ring(2);
+  const ThreadId waiter = incident.thread("waiter"), runs = incident.thread("runs");
+  const WaitKind kind = GENERATE(WaitKind::semaphore, WaitKind::rwlock);
+  const ResourceId shared = incident.lock("shared", kind, "");
+  incident.holds(ring[0], shared).holds(runs, shared).waits(waiter, shared);
+  CHECK(find_stuck(incident.facts())[waiter.index] == (kind == WaitKind::rwlock));
+}
+
+TEST_CASE("a root blocks when anyone behind it holds what others want", "[graph]") {
+  Incident incident;
+  const ThreadId root = incident.thread("root"), holder = incident.thread("holder");
+  const ThreadId waiter = incident.thread("waiter");
+  const ResourceId lock = incident.lock("lock");
+  incident.joins(holder, root);
+  CHECK_FALSE(find_roots(incident.facts()).at(0).blocks);
+  incident.holds(holder, lock).waits(waiter, lock);
+  const std::vector<Root> roots = find_roots(incident.facts());
+  REQUIRE(roots.size() == 1);
+  CHECK(roots[0].thread == root);
+  CHECK(roots[0].behind == std::vector<ThreadId>{holder, waiter});
+  CHECK(roots[0].blocks);
+  CHECK_FALSE(roots[0].holds);
+}
+
 }  // namespace
 }  // namespace coldcase

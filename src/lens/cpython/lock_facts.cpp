@@ -45,7 +45,24 @@ std::optional<std::size_t> joined_thread(const LensContext& context, Addr thread
              : std::nullopt;
 }
 
+// threading._shutdown, which the main thread runs at the end, joins every thread that is no daemon:
+// through their _tstate_lock up to 3.12, in C from 3.13 on. It cannot go on before this one ends.
+std::optional<Purpose> find_shutdown(const LensContext& context, const PyThread& state) {
+  const PythonFrame& frame = state.runs.front().front();
+  if (frame.code->name != "_shutdown" || base_name(frame.code->file) != "threading.py" ||
+      ring_of_python(frame.code->file) != Ring::runtime)
+    return std::nullopt;
+  for (const Interpreter& interpreter : context.runtime().interpreters) {
+    for (const PyThread& other : interpreter.threads) {
+      if (&other == &state || !other.core_thread || other.daemon.value_or(true)) continue;
+      return Purpose{WaitKind::thread_exit, "Thread", Addr{}, other.core_thread, 0};
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<Purpose> find_purpose(const LensContext& context, const PyThread& state) {
+  if (auto shutdown = find_shutdown(context, state)) return shutdown;
   std::optional<Purpose> purpose;
   std::size_t counted_frames = 0;
   for (const auto& run : state.runs) {
@@ -86,7 +103,12 @@ void wait_for_purpose(LensContext& context, std::size_t thread, const Purpose& p
   wait.frame = evidence.frame;
   if (purpose.thread) {
     wait.on = {context.view.thread_id(*purpose.thread)};
-    evidence.claim = "its frame's self is the Thread object of " + context.lwp(*purpose.thread);
+    const bool named = purpose.object.value != 0;
+    evidence.claim = named ? "its frame's self is the Thread object of "
+                           : "it joins, in threading."
+                             "_shutdown, every thread that is no daemon, such as ";
+    evidence.claim += context.lwp(*purpose.thread);
+    if (!named) wait.confidence = std::min(wait.confidence, Confidence::very_likely);
     context.ledger.thread(id).state = coldcase::ThreadState::blocked;
   } else {
     const ResourceId resource = context.ledger.resource_at(context.view.process, purpose.object,

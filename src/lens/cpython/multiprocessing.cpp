@@ -28,13 +28,20 @@ struct Found {
 };
 
 // The outermost of multiprocessing's own frames at the inner end of the thread.
-Found find_own_frame(const std::vector<PythonFrame>& run) {
+// A `with lock:` calls __enter__ through C: the frames of one call may lie in several runs.
+Found find_own_frame(const std::vector<std::vector<PythonFrame>>& runs) {
+  std::vector<const PythonFrame*> frames;
+  for (const auto& run : runs) {
+    for (const PythonFrame& frame : run) {
+      if (frames.size() <= innermost) frames.push_back(&frame);
+    }
+  }
   Found found;
-  for (std::size_t k = 0; k < std::min(run.size(), innermost); ++k) {
-    const bool own = in_file(run[k], "queues.py") || in_file(run[k], "synchronize.py") ||
-                     in_file(run[k], "connection.py");
+  for (std::size_t k = 0; k < std::min(frames.size(), innermost); ++k) {
+    const bool own = in_file(*frames[k], "queues.py") || in_file(*frames[k], "synchronize.py") ||
+                     in_file(*frames[k], "connection.py");
     if (!own) break;
-    found = {&run[k], k, k + 1 < run.size() ? &run[k + 1] : nullptr};
+    found = {frames[k], k, k + 1 < frames.size() ? frames[k + 1] : nullptr};
   }
   return found;
 }
@@ -140,7 +147,7 @@ void add_multiprocessing_waits(LensContext& context) {
       const auto& wait = context.ledger.thread(context.view.thread_id(*state.core_thread)).wait;
       if (!wait || wait->kind == WaitKind::gil) continue;
       // A `with lock:` calls the C type's __enter__: then the innermost frame is the caller's own.
-      const Found found = find_own_frame(state.runs.front());
+      const Found found = find_own_frame(state.runs);
       if (found.frame == nullptr) continue;
       if (context.native.futexes[*state.core_thread])
         wait_for_semlock(context, *state.core_thread, found);

@@ -1,0 +1,185 @@
+"""multiprocessing's queues and pipes between parents, children and a pool's workers."""
+import fcntl
+import multiprocessing
+import struct
+import termios
+import threading
+import time
+
+import tree
+
+context = multiprocessing.get_context("fork")
+results = None
+
+
+def take_results(queue) -> None:
+    global results
+    results = queue
+
+
+def put_many(_number: int) -> None:
+    for _ in range(300):
+        results.put(b"x" * 1000)
+    time.sleep(3600)
+
+
+def write_results(queue, gate) -> None:
+    gate.wait()
+    tree.site("writer", "read", "next result")
+    while True:
+        item = queue.get()  # mark: next result
+        if isinstance(item, str):
+            return
+
+
+def bytes_in(queue) -> int:
+    word = fcntl.ioctl(queue._reader.fileno(), termios.FIONREAD, b"\0" * 4)
+    return struct.unpack("i", word)[0]
+
+
+def wait_until_full(queue) -> None:
+    """A worker's feeder holds the write lock, asleep in its write to the full pipe."""
+    last, still = -1, 0
+    while still < 5:
+        time.sleep(0.1)
+        now = bytes_in(queue)
+        still = still + 1 if now == last and now > 60000 else 0
+        last = now
+
+
+def feeder_site(queue) -> None:
+    while queue._thread is None or queue._thread.native_id is None:
+        time.sleep(0.01)
+    tree.site("feeder", "futex", tid=queue._thread.native_id)
+
+
+def orphaned_semaphore() -> None:
+    """The pool's end kills a worker whose feeder holds the queue's write lock. Its messages are
+    smaller than PIPE_BUF: the one that did not fit left nothing in the pipe."""
+    queue, gate = context.Queue(), context.Event()
+    writer = context.Process(target=write_results, args=(queue, gate), name="writer")
+    writer.start()
+    with context.Pool(2, initializer=take_results, initargs=(queue,)) as pool:
+        pool.map_async(put_many, [1, 2])
+        wait_until_full(queue)
+    gate.set()
+    queue.put("STOP")
+    feeder_site(queue)
+    tree.edge("parent", "process_exit", "writer")
+    tree.edge("writer", "queue", "feeder")
+    tree.edge("feeder", "semlock")
+    tree.ready("orphaned-semaphore", "deadlock", 3)
+    tree.site("parent", "wait4", "join writer")
+    writer.join()  # mark: join writer
+
+
+def produce_much(queue) -> None:
+    tree.site("child", "futex")
+    queue.put(b"x" * 1000000)
+
+
+def undrained() -> None:
+    """The child cannot end before its item is read; the parent joins it first."""
+    queue = context.Queue()
+    child = context.Process(target=produce_much, args=(queue,), name="producer")
+    tree.edge("parent", "process_exit", "child")
+    tree.edge("child", "thread_exit", "")
+    tree.ready("join-undrained-queue", "deadlock", 2)
+    child.start()
+    tree.site("parent", "wait4", "join producer")
+    child.join()  # mark: join producer
+    queue.get()
+
+
+def produce(queue, name: str) -> None:
+    tree.site(name, "")
+    while True:
+        queue.put(b"x" * 1000)
+        if queue.qsize() > 20:
+            time.sleep(0.01)
+
+
+def alive() -> None:
+    """Healthy: two producers, one consumer that is slower than they are."""
+    queue = context.Queue(50)
+    tree.ready("none", "none", 3)
+    for name in ("first", "second"):
+        context.Process(target=produce, args=(queue, name), daemon=True).start()
+    tree.site("parent", "")
+    while True:
+        queue.get()
+        time.sleep(0.02)
+
+
+def serve(orders, answers) -> None:
+    tree.site("child", "read", "next order")
+    while True:
+        answers.send(orders.recv())  # mark: next order
+
+
+def pipe_cycle() -> None:
+    """Each side waits for the other's message: the parent forgot to send its order."""
+    orders_in, orders_out = context.Pipe(False)
+    answers_in, answers_out = context.Pipe(False)
+    tree.edge("parent", "pipe", "child")
+    tree.edge("child", "pipe", "parent")
+    tree.ready("pipe-cycle", "deadlock", 2)
+    child = context.Process(target=serve, args=(orders_in, answers_out), daemon=True)
+    child.start()
+    tree.site("parent", "read", "await answer")
+    answers_in.recv()  # mark: await answer
+    orders_out.close()
+
+
+def work_slowly(answers) -> None:
+    tree.site("child", "", "compute")
+    while True:
+        sum(range(1000))  # mark: compute
+    answers.send(1)
+
+
+def answering() -> None:
+    """Healthy: the child computes what the parent waits for."""
+    answers_in, answers_out = context.Pipe(False)
+    tree.ready("none", "none", 2)
+    context.Process(target=work_slowly, args=(answers_out,), daemon=True).start()
+    tree.site("parent", "read", "await result")
+    answers_in.recv()  # mark: await result
+
+
+def wait_for_order(queue) -> None:
+    tree.site("child", "read", "wait for order")
+    queue.get()  # mark: wait for order
+
+
+def exit_child() -> None:
+    """The program ends, but a child that is no daemon waits for work."""
+    queue = context.Queue()
+    child = context.Process(target=wait_for_order, args=(queue,), name="worker")
+    tree.edge("parent", "process_exit", "child")
+    tree.edge("child", "queue")
+    tree.ready("exit-blocked", "hang", 2)
+    child.start()
+    tree.site("parent", "wait4")
+
+
+def pool_square(number: int) -> int:
+    return number * number
+
+
+def pool_site() -> None:
+    tree.site("worker-%d" % (context.current_process()._identity[0]), "")
+
+
+def pool_idle() -> None:
+    """Healthy: a pool whose workers wait for tasks while main sleeps until a signal."""
+    tree.ready("none", "none", 3)
+    with context.Pool(2, initializer=pool_site) as pool:
+        assert pool.map(pool_square, range(4)) == [0, 1, 4, 9]
+        tree.site("parent", "futex", "wait for stop")
+        threading.Event().wait()  # mark: wait for stop
+
+
+tree.run({"orphaned_semaphore": orphaned_semaphore, "undrained": undrained, "alive": alive,
+          "pipe_cycle": pipe_cycle, "answering": answering, "exit_child": exit_child,
+          "pool_idle": pool_idle})

@@ -1,0 +1,129 @@
+"""The incidents of programs/trees and what the report has to say of each.
+
+`sure` is what cores with side-cars tell, `bare` what cores alone do; where they are the same, one is
+enough. A view with `only` is of some of the cores.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Sequence
+
+from tree_checks import View
+
+BOTH = ("kernel", "gcore", "capture")
+
+
+@dataclass(frozen=True)
+class Case:
+    program: str
+    scenario: str
+    bare: Sequence[View]
+    sure: Sequence[View] = ()  # with side-cars; as `bare` without
+    python: bool = False
+    dumps: Sequence[str] = BOTH
+
+    def name(self) -> str:
+        return self.program + "-" + self.scenario
+
+    def views(self, side_cars: bool) -> Sequence[View]:
+        return self.sure if side_cars and self.sure else self.bare
+
+
+def dead(pattern: str, confidence: str, **more: object) -> View:
+    return View((pattern,), "deadlock", confidence, **more)  # type: ignore[arg-type]
+
+
+def hung(pattern: str, confidence: str, **more: object) -> View:
+    return View((pattern,), "hang", confidence, **more)  # type: ignore[arg-type]
+
+
+HEALTHY = View(("none", "lock-convoy"), "none")
+OPEN = View(("none",), "inconclusive")
+
+
+def native(program: str, scenario: str, *bare: View, sure: Sequence[View] = ()) -> Case:
+    return Case(program, scenario, bare, sure)
+
+
+def python(program: str, scenario: str, *bare: View, sure: Sequence[View] = ()) -> Case:
+    return Case(program, scenario, bare, sure, python=True)
+
+
+NATIVE: List[Case] = [
+    native("pipes", "readers", dead("pipe-cycle", "likely", edges=False),
+           sure=[dead("pipe-cycle", "very_likely", most="very_likely")]),
+    native("pipes", "writers", dead("pipe-cycle", "likely", edges=False),
+           sure=[dead("pipe-cycle", "very_likely", most="very_likely")]),
+    native("pipes", "reaper", HEALTHY,  # as a shell whose child reads from elsewhere
+           sure=[dead("join-cycle", "very_likely", most="very_likely")]),
+    native("pipes", "answering", HEALTHY),
+    native("pipes", "reaping", HEALTHY),
+    native("pipes", "prefork", HEALTHY),
+    native("file_locks", "flock", OPEN, sure=[dead("file-lock-cycle", "proved")]),
+    native("file_locks", "both", OPEN, sure=[dead("file-lock-cycle", "proved")]),
+    native("file_locks", "busy", OPEN, sure=[HEALTHY]),
+    native("orphans", "mutex", dead("orphaned-lock", "proved")),
+    native("orphans", "rwlock", dead("orphaned-lock", "proved")),
+    native("orphans", "killed", OPEN),
+    native("orphans", "forked", dead("fork-orphaned-lock", "proved"),
+           dead("fork-orphaned-lock", "likely", only=("child",))),
+    native("handlers", "mutex", dead("async-signal-reentry", "proved")),
+    # The arena's holder is not known yet.
+    native("handlers", "allocator", OPEN),
+    native("handlers", "quiet", HEALTHY),
+    native("loader", "join", dead("loader-lock-cycle", "proved")),
+    native("loader", "busy", HEALTHY),
+    native("rings", "three", dead("lock-cycle", "proved")),
+    native("rings", "join_held", dead("join-cycle", "proved")),
+    native("rings", "join_each", dead("join-cycle", "proved")),
+    native("rings", "lost", hung("lost-wakeup", "likely")),
+    native("rings", "signalled", HEALTHY),
+    native("rings", "at_exit", hung("exit-blocked", "likely")),
+    native("rings", "busy_at_exit", HEALTHY),
+    native("rings", "barrier", HEALTHY),
+    native("rings", "spinning", View(("none",), "none")),  # spinning is not told from computing
+    native("holders", "recv", hung("blocked-holder", "likely", most="likely", more=True)),
+    native("holders", "poll", HEALTHY),
+    # Not told from an endless one: SO_RCVTIMEO is the kernel's.
+    native("holders", "timed_recv", hung("blocked-holder", "likely", most="likely", more=True)),
+    native("holders", "waitpid", hung("blocked-holder", "proved", more=True),
+           hung("blocked-holder", "likely", most="likely", more=True, only=("holder",))),
+    native("holders", "sleep", hung("blocked-holder", "likely", most="likely", more=True)),
+    native("holders", "short_sleep", HEALTHY),
+    native("holders", "convoy", View(("lock-convoy",), "none")),
+    native("holders", "alone", hung("blocked-holder", "likely", most="likely", named=True)),
+    native("holders", "deaf", hung("blocked-holder", "likely", most="likely", named=True,
+                                   edges=False),
+           sure=[dead("pipe-cycle", "very_likely", most="very_likely")]),
+]
+
+PYTHON: List[Case] = [
+    python("queues", "orphaned_semaphore", dead("orphaned-semaphore", "very_likely")),
+    python("queues", "undrained", dead("join-undrained-queue", "very_likely", more=True)),
+    python("queues", "alive", HEALTHY),
+    python("queues", "pipe_cycle", dead("pipe-cycle", "likely", edges=False),
+           sure=[dead("pipe-cycle", "very_likely", most="very_likely")]),
+    python("queues", "answering", HEALTHY),
+    python("queues", "exit_child", hung("exit-blocked", "likely")),
+    python("queues", "pool_idle", HEALTHY),
+    python("threads", "exit_worker", hung("exit-blocked", "likely")),
+    python("threads", "exit_pool", hung("exit-blocked", "likely")),
+    python("threads", "exit_server", HEALTHY),
+    python("threads", "event_main", HEALTHY),
+    python("threads", "barrier", HEALTHY),
+    python("threads", "lost_event", hung("lost-wakeup", "likely")),
+    python("threads", "hold_recv", hung("blocked-holder", "likely", more=True)),
+    python("threads", "hold_timed_recv", HEALTHY),
+    # time.sleep is until a point in time (3.11 and later), which no core can put off against now.
+    python("threads", "hold_select", hung("blocked-holder", "likely", more=True)),
+    python("threads", "hold_short", HEALTHY),
+    python("threads", "run_child", HEALTHY),
+    # Without a side-car the descriptor may be a socket, with a timeout of its own.
+    python("threads", "gil_pipe", hung("blocked-holder", "likely", most="likely"),
+           sure=[hung("blocked-holder", "proved")]),
+    python("threads", "alone", hung("blocked-holder", "likely", more=True)),
+    python("threads", "join_held", dead("join-cycle", "likely")),
+    python("threads", "forked", dead("fork-orphaned-lock", "likely")),
+]
+
+CASES: List[Case] = NATIVE + PYTHON

@@ -1,0 +1,210 @@
+// Exits that wait, wakeups that are lost, holders that wait outside, from hand-written facts: each
+// fires, is weaker without its evidence, and is silent on its healthy twin.
+#include "support/catch.hpp"
+#include "support/tree.hpp"
+
+namespace coldcase {
+namespace {
+
+using namespace test;
+
+// ---- exits
+
+struct Exit : Tree {
+  ThreadId main = thread("main"), worker = thread("worker");
+  ResourceId orders = lock("condition orders", WaitKind::condition, "pthread_cond_t");
+
+  Exit() {
+    orphans(orders, "no_owner");
+    stack(main, {native_frame("pthread_join"), native_frame("exit")});
+    joins(main, worker);
+    waits(worker, orders);
+    at(worker).state = ThreadState::idle;
+  }
+};
+
+TEST_CASE("an exit that joins a thread which waits for work", "[hang]") {
+  Exit exit;
+  SECTION("nobody else: as sure as that nobody is left") {
+    const Analysis analysis = diagnosed_tree(exit);
+    REQUIRE(patterns_of(analysis) == Words{"exit-blocked"});
+    CHECK(analysis.findings[0].confidence == Confidence::very_likely);
+    CHECK(analysis.verdict.kind == VerdictKind::hang);
+  }
+  SECTION("another thread runs") {
+    exit.thread("runs");
+    const Analysis analysis = diagnosed_tree(exit);
+    REQUIRE(patterns_of(analysis) == Words{"exit-blocked"});
+    CHECK(analysis.findings[0].confidence == Confidence::likely);
+  }
+  SECTION("not exiting") {
+    exit.stack(exit.main, {native_frame("pthread_join"), native_frame("main")});
+    CHECK(patterns_of(diagnosed_tree(exit)) == Words{"lost-wakeup"});
+  }
+  SECTION("the joined thread computes") {
+    exit.at(exit.worker).wait.reset();
+    exit.at(exit.worker).state = ThreadState::running;
+    exit.at(exit.orders).waiters.clear();
+    CHECK(patterns_of(diagnosed_tree(exit)).empty());
+  }
+  SECTION("the joined thread serves") {
+    exit.at(exit.orders).kind = exit.at(exit.worker).wait->kind = WaitKind::socket;
+    exit.at(exit.worker).wait->syscall_name = "accept4";
+    CHECK(patterns_of(diagnosed_tree(exit)).empty());
+  }
+}
+
+TEST_CASE("nobody is left to signal", "[hang]") {
+  Exit lost;
+  lost.stack(lost.main, {native_frame("pthread_join"), native_frame("main")});
+  SECTION("main joins") {
+    CHECK(diagnosed_tree(lost).findings.at(0).confidence == Confidence::very_likely);
+  }
+  SECTION("main waits for a signal of its own: perhaps it is parked on purpose") {
+    lost.at(lost.main).wait->kind = WaitKind::condition;
+    lost.at(lost.main).wait->on = {lost.orders};
+    lost.at(lost.orders).waiters.push_back(lost.main);
+    const Analysis analysis = diagnosed_tree(lost);
+    REQUIRE(patterns_of(analysis) == Words{"lost-wakeup"});
+    CHECK(analysis.findings[0].confidence == Confidence::hypothesis);
+    CHECK(analysis.verdict.kind == VerdictKind::inconclusive);
+  }
+  SECTION("a timer's thread waits with a timeout") {
+    const ThreadId timer = lost.thread("timer");
+    lost.waits(timer, lost.orders, {.ends = Ends::timeout});
+    CHECK(patterns_of(diagnosed_tree(lost)).empty());
+  }
+  SECTION("one accepts") {
+    const ThreadId server = lost.thread("server");
+    lost.waits_in(server, lost.lock("socket", WaitKind::socket, ""), "accept4");
+    CHECK(patterns_of(diagnosed_tree(lost)).empty());
+  }
+}
+
+// ---- holders that wait outside
+
+struct Held : Tree {
+  ThreadId holder = thread("holder"), waiter = thread("waiter");
+  ResourceId cache = lock("mutex cache");
+
+  Held() { holds(holder, cache).waits(waiter, cache); }
+};
+
+TEST_CASE("a holder that waits for an answer", "[hang]") {
+  Held held;
+  const ResourceId line = held.lock("a socket", WaitKind::socket, "");
+  held.waits_in(held.holder, line, "recvfrom");
+  SECTION("without a timeout in the call: its socket may have one") {
+    const Analysis analysis = diagnosed_tree(held);
+    REQUIRE(patterns_of(analysis) == Words{"blocked-holder"});
+    CHECK(analysis.findings[0].confidence == Confidence::likely);
+    CHECK(contains(story_of(analysis), "with no timeout in the call"));
+    CHECK(contains(analysis.findings[0].headline, "holds a lock and waits in recvfrom"));
+  }
+  SECTION("a pipe has none") {
+    held.at(line).kind = held.at(held.holder).wait->kind = WaitKind::pipe;
+    held.at(held.holder).wait->syscall_name = "read";
+    CHECK(diagnosed_tree(held).findings.at(0).confidence == Confidence::proved);
+  }
+  SECTION("half a second at a time") {
+    held.at(held.holder).wait->ends = Ends::timeout;
+    held.at(held.holder).wait->timeout_ms = 500;
+    CHECK(patterns_of(diagnosed_tree(held)).empty());
+  }
+}
+
+TEST_CASE("a holder that sleeps", "[hang]") {
+  Held held;
+  SECTION("long") {
+    held.sleeps(held.holder, 3'600'000);
+    const Analysis analysis = diagnosed_tree(held);
+    REQUIRE(patterns_of(analysis) == Words{"blocked-holder"});
+    CHECK(analysis.findings[0].confidence == Confidence::likely);
+  }
+  SECTION("shortly") {
+    held.sleeps(held.holder, 50);
+    CHECK(patterns_of(diagnosed_tree(held)).empty());
+  }
+  SECTION("until a point in time: nobody knows how long") {
+    held.sleeps(held.holder, std::nullopt);
+    CHECK(patterns_of(diagnosed_tree(held)).empty());
+  }
+}
+
+TEST_CASE("a holder that waits for a child", "[hang]") {
+  Held held;
+  SECTION("whose core is not here: it may be at work") {
+    held.reaps(held.holder, held.child(false));
+    const Analysis analysis = diagnosed_tree(held);
+    REQUIRE(patterns_of(analysis) == Words{"blocked-holder"});
+    CHECK(analysis.findings[0].confidence == Confidence::likely);
+  }
+  const ProcessId child = held.child();
+  const ThreadId helper = held.thread_of(child, "helper");
+  held.reaps(held.holder, child);
+  SECTION("that computes") {
+    CHECK(patterns_of(diagnosed_tree(held)).empty());
+  }
+  SECTION("that waits for its pipe: the chain is told to its end") {
+    held.waits_in(helper, held.lock("pipe", WaitKind::pipe, ""), "read");
+    const Analysis analysis = diagnosed_tree(held);
+    REQUIRE(patterns_of(analysis) == Words{"blocked-holder"});
+    CHECK(analysis.findings[0].threads.size() == 3);
+    CHECK(analysis.findings[0].threads.front() == helper);
+  }
+}
+
+TEST_CASE("workers take turns at a queue", "[hang]") {
+  Held pool;
+  const ResourceId queue =
+      pool.lock("multiprocessing.Queue q", WaitKind::queue, "multiprocessing.Queue");
+  pool.orphans(queue, "no_owner").waits_in(pool.holder, queue, "read");
+  pool.at(pool.cache).label = "the read lock of multiprocessing.Queue q";
+  CHECK(patterns_of(diagnosed_tree(pool)).empty());
+  CHECK(diagnosed_tree(pool).verdict.kind == VerdictKind::none);
+  SECTION("but a lock of one's own is no turn") {
+    pool.at(pool.cache).label = "multiprocessing.Lock accounts";
+    CHECK(patterns_of(diagnosed_tree(pool)) == Words{"blocked-holder"});
+  }
+}
+
+TEST_CASE("many behind one that runs", "[hang]") {
+  Held held;
+  held.waits(held.thread("second"), held.cache);
+  SECTION("two, and one that joins: no crowd") {
+    held.joins(held.thread("main"), held.holder);
+    CHECK(patterns_of(diagnosed_tree(held)).empty());
+  }
+  SECTION("three") {
+    held.waits(held.thread("third"), held.cache);
+    const Analysis analysis = diagnosed_tree(held);
+    REQUIRE(patterns_of(analysis) == Words{"lock-convoy"});
+    CHECK(contains(analysis.findings[0].headline, "3 threads wait for a lock"));
+    CHECK(analysis.verdict.kind == VerdictKind::none);
+  }
+}
+
+TEST_CASE("a lone thread that waits for one answer", "[hang]") {
+  Tree tree;
+  const ThreadId main = tree.thread("main");
+  tree.waits_in(main, tree.lock("a socket", WaitKind::socket, ""), "recvfrom");
+  Frame ask = native_frame("ask", "/src/ask.c", 3);
+  ask.in_app = true;
+  tree.stack(main, {native_frame("recv"), ask}, 1);
+  CHECK(diagnosed_tree(tree).findings.at(0).confidence == Confidence::likely);
+  SECTION("it accepts") {
+    tree.at(main).wait->syscall_name = "accept4";
+    CHECK(patterns_of(diagnosed_tree(tree)).empty());
+  }
+  SECTION("with a timeout") {
+    tree.at(main).wait->ends = Ends::timeout;
+    CHECK(patterns_of(diagnosed_tree(tree)).empty());
+  }
+  SECTION("others have work") {
+    tree.thread("runs");
+    CHECK(patterns_of(diagnosed_tree(tree)).empty());
+  }
+}
+
+}  // namespace
+}  // namespace coldcase
