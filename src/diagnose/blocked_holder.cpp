@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint64_t long_ms = 1000;  // a shorter sleep is work in progress
 constexpr std::size_t convoy = 3;        // waiters that make one
 constexpr std::size_t most_told = 4;
+constexpr std::size_t few = 8;  // waiters told one by one though they are alike
 
 // Blocked outside the process; for a signal from inside; or it may go on by itself, or nobody
 // knows.
@@ -112,7 +113,7 @@ bool waits_for_lock(const Way& way) {
   return way.step.resource.known() && !way.step.fed;
 }
 
-// Of those that wait for the same thing in the same place one is told. From the root outwards, and
+// Of many that wait for the same thing in the same place one is told. From the root outwards, and
 // of those next to each other who waits for a lock before who waits for an end.
 void tell_waiters(const Scene& scene, const Root& root, Finding& finding) {
   std::vector<ThreadId> told{root.thread};
@@ -125,7 +126,8 @@ void tell_waiters(const Scene& scene, const Root& root, Finding& finding) {
         const std::vector<Way> ways = ways_on(scene.facts, waiter);
         const auto way = std::ranges::find(ways, told[at], &Way::thread);
         if (way == ways.end() || waits_for_lock(*way) != locks) continue;
-        if (!alike.emplace(way->step.resource, scene.site_of(waiter)).second) continue;
+        const bool fresh = alike.emplace(way->step.resource, scene.site_of(waiter)).second;
+        if (!fresh && root.behind.size() > few) continue;
         told.push_back(waiter);
         tell_waiter(scene, *way, finding);
       }

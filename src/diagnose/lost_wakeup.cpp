@@ -56,10 +56,7 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
   Finding finding;
   finding.pattern = "lost-wakeup";
   finding.kind = FindingKind::hang;
-  // A signal handler could still wake the thread that takes signals: often the first one, which
-  // many programs park on purpose.
-  const bool parked = is_signal_kind(scene.thread(main).wait->kind);
-  finding.confidence = parked ? Confidence::hypothesis : Confidence::very_likely;
+  finding.confidence = Confidence::very_likely;
   constexpr std::size_t most_told = 4;
   for (const ThreadId id : threads) {
     const Wait& wait = *scene.thread(id).wait;
@@ -104,7 +101,10 @@ std::vector<Finding> detect_lost_wakeup(const Scene& scene) {
     const bool signals = all && std::ranges::any_of(threads, [&](ThreadId id) {
                            return is_signal_kind(scene.thread(id).wait->kind);
                          });
-    if (signals) findings.push_back(make_finding(scene, threads, main));
+    // A signal handler could still wake the thread that takes signals: the first one, which many
+    // programs park on purpose.
+    const bool parked = signals && is_signal_kind(scene.thread(main).wait->kind);
+    if (signals && !parked) findings.push_back(make_finding(scene, threads, main));
   }
   return findings;
 }

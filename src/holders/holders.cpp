@@ -65,6 +65,15 @@ bool set_expectation(const ResourceFact& resource, Question& question) {
   return false;
 }
 
+// The lock says whose it is: it is no thread of this core, so nobody here is to be found.
+bool has_owner_word(const ResourceFact& resource) {
+  static constexpr std::array<std::string_view, 6> codes{
+      "owner_not_in_core", "owner_in_other_process", "owner_ended",
+      "owner_before_fork", "owner_in_parent",        "owner_died"};
+  return std::ranges::find(codes, resource.owner_unknown_code) != codes.end() ||
+         resource.owner_unknown_code == "no_living_holder";
+}
+
 std::vector<Question> questions_of(const Seen& seen, const Facts& facts) {
   std::vector<Question> questions;
   for (std::uint32_t r = 0; r < facts.resources.size(); ++r) {
@@ -73,7 +82,7 @@ std::vector<Question> questions_of(const Seen& seen, const Facts& facts) {
     question.resource = {r};
     question.lock = class_of(resource);
     if (question.lock == LockClass::none || !resource.owners.empty() || resource.waiters.empty() ||
-        resource.part_of.known() || resource.owner_unknown_code == "owner_not_in_core") {
+        resource.part_of.known() || has_owner_word(resource)) {
       continue;
     }
     if (!set_expectation(resource, question) || !is_waited_for(facts, question.resource)) continue;

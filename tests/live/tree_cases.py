@@ -81,7 +81,7 @@ NATIVE: List[Case] = [
     native("rings", "at_exit", hung("exit-blocked", "likely")),
     native("rings", "busy_at_exit", HEALTHY),
     native("rings", "barrier", HEALTHY),
-    native("rings", "spinning", View(("none",), "none")),  # spinning is not told from computing
+    native("rings", "spinning", dead("spin-wait-cycle", "likely")),
     native("holders", "recv", hung("blocked-holder", "likely", most="likely", more=True)),
     native("holders", "poll", HEALTHY),
     # Not told from an endless one: SO_RCVTIMEO is the kernel's.

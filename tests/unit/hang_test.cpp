@@ -65,9 +65,8 @@ TEST_CASE("nobody is left to signal", "[hang]") {
     lost.at(lost.main).wait->on = {lost.orders};
     lost.at(lost.orders).waiters.push_back(lost.main);
     const Analysis analysis = diagnosed_tree(lost);
-    REQUIRE(patterns_of(analysis) == Words{"lost-wakeup"});
-    CHECK(analysis.findings[0].confidence == Confidence::hypothesis);
-    CHECK(analysis.verdict.kind == VerdictKind::inconclusive);
+    CHECK(patterns_of(analysis).empty());
+    CHECK(analysis.verdict.kind == VerdictKind::none);
   }
   SECTION("a timer's thread waits with a timeout") {
     const ThreadId timer = lost.thread("timer");

@@ -67,6 +67,10 @@ bool is_libc_frame(const View& view, std::size_t core_thread, std::size_t frame)
                                                                "ld-linux", "ld-2.", "ld-musl"});
 }
 
+bool is_malloc_function(std::string_view symbol) {
+  return is_malloc(without_underscores(symbol));
+}
+
 bool takes_internal_locks(std::string_view symbol) {
   const std::string_view name = without_underscores(symbol);
   return is_malloc(name) || is_stdio(name) || is_exit(name);

@@ -54,6 +54,12 @@ Object find_object(const LensContext& context, std::size_t i, const FutexWait& f
 Object find_internal_lock(const LensContext& context, std::size_t i, std::size_t frame,
                           const FutexWait& futex);
 
+// malloc, free and what they call.
+bool is_malloc_function(std::string_view symbol);
+
+// After all threads were looked at: who has a malloc arena that has waiters.
+void find_arena_holder(const LensContext& context, ResourceId id);
+
 // A function that may wait for one of those: malloc's, stdio's, exit.
 bool takes_internal_locks(std::string_view symbol);
 

@@ -332,7 +332,7 @@ void ZmqLens::note_limit() {
 
 void ZmqLens::look(std::size_t i) {
   const ThreadFact& thread = ledger_.thread(view_.thread_id(i));
-  if (module_ == nullptr || native_.calls[i].state != CallState::asleep || !thread.wait) return;
+  if (native_.calls[i].state != CallState::asleep || !thread.wait) return;
   if (const auto frame = helper_frame(i)) return name_helper(i, *frame);
   const auto call = find_call(i);
   if (!call) return;

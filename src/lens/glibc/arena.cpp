@@ -1,0 +1,66 @@
+// Who holds a malloc arena: nobody records it, but only malloc's own functions take it. A thread
+// that a signal interrupted in them, or that stands in them without waiting, has it or had it a
+// moment ago.
+#include <algorithm>
+
+#include "lens/glibc/parts.hpp"
+
+namespace coldcase::glibc {
+namespace {
+
+constexpr std::size_t most_frames_looked_at = 64;
+
+bool in_malloc(const LensContext& context, std::size_t i, std::size_t frame) {
+  return is_libc_frame(context.view, i, frame) && is_malloc_function(context.symbol_of(i, frame));
+}
+
+// The first frame of malloc's outward of a signal handler's trampoline; or of the innermost frames
+// when the thread waits for nothing.
+std::optional<std::size_t> malloc_frame(const LensContext& context, std::size_t i, bool waits) {
+  const auto& frames = context.view.threads.walks[i].frames;
+  bool interrupted = !waits;
+  for (std::size_t f = 0; f < std::min(frames.size(), most_frames_looked_at); ++f) {
+    if (context.view.threads.rules.row(frames[f].row).signal_frame) interrupted = true;
+    if (interrupted && in_malloc(context, i, f)) return f;
+  }
+  return std::nullopt;
+}
+
+struct Candidate {
+  std::size_t thread, frame;
+};
+
+void name_holder(const LensContext& context, const Candidate& holder, ResourceId id, bool waits) {
+  Evidence evidence;
+  evidence.claim = waits ? "a signal interrupted it inside malloc, below the handler that waits"
+                         : "it is inside malloc, and waits for nothing itself";
+  evidence.basis = Basis::call_site;
+  evidence.thread = context.view.thread_id(holder.thread);
+  evidence.frame = context.merged(holder.thread, holder.frame);
+  evidence.resource = id;
+  const EvidenceId known = context.ledger.add_evidence(evidence);
+  context.ledger.add_hold(evidence.thread, {id,
+                                            Mode::exclusive,
+                                            std::nullopt,
+                                            evidence.frame,
+                                            waits ? Confidence::very_likely : Confidence::likely,
+                                            Basis::call_site,
+                                            {known}});
+}
+
+}  // namespace
+
+void find_arena_holder(const LensContext& context, ResourceId id) {
+  std::vector<Candidate> own, others;
+  for (std::size_t i = 0; i < context.view.core.threads.size(); ++i) {
+    const auto& waiters = context.ledger.resource(id).waiters;
+    const bool waits = std::ranges::find(waiters, Ref(context.view.thread_id(i))) != waiters.end();
+    const auto frame = malloc_frame(context, i, waits);
+    if (frame) (waits ? own : others).push_back({i, *frame});
+  }
+  // There are many arenas: of several threads inside malloc nobody can be named.
+  if (own.size() == 1 && others.empty()) name_holder(context, own.front(), id, true);
+  if (own.empty() && others.size() == 1) name_holder(context, others.front(), id, false);
+}
+
+}  // namespace coldcase::glibc
