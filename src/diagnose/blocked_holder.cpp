@@ -71,7 +71,9 @@ bool may_have_own_timeout(const Wait& wait) {
 // while nobody puts anything.
 bool takes_turns(const Scene& scene, const Root& root) {
   const auto for_work = [&](ThreadId id) { return gets_next_item(scene.facts, id); };
-  if (for_work(root.thread) && std::ranges::all_of(root.behind, for_work)) return true;
+  const bool for_items = std::ranges::all_of(root.behind, for_work);
+  if (for_items && (for_work(root.thread) || has_nothing_to_feed(scene.facts, root.thread)))
+    return true;
   const auto& wait = scene.thread(root.thread).wait;
   if (!wait || wait->kind != WaitKind::queue) return false;
   return std::ranges::all_of(scene.thread(root.thread).holds, [&](const Hold& hold) {

@@ -30,4 +30,16 @@ bool gets_next_item(const Facts& facts, ThreadId thread) {
   return false;
 }
 
+bool has_nothing_to_feed(const Facts& facts, ThreadId thread) {
+  const ThreadFact& fact = facts.threads[thread.index];
+  const bool signal = fact.wait && (fact.wait->kind == WaitKind::python_condition ||
+                                    fact.wait->kind == WaitKind::semaphore);
+  if (!signal || !fact.stack.known()) return false;
+  return std::ranges::any_of(facts.stacks[fact.stack.index].frames, [&](std::uint32_t f) {
+    const Frame& frame = facts.frames[f];
+    return frame.kind == FrameKind::python && frame.function.ends_with("_feed") &&
+           frame.file.ends_with("multiprocessing/queues.py");
+  });
+}
+
 }  // namespace coldcase

@@ -11,4 +11,7 @@ namespace coldcase {
 // stand in line for that lock. That is how an idle multiprocessing.Pool looks, not a hang.
 bool gets_next_item(const Facts& facts, ThreadId thread);
 
+// A queue's own thread (_feed) with nothing to write: whoever waits for the queue waits for a put.
+bool has_nothing_to_feed(const Facts& facts, ThreadId thread);
+
 }  // namespace coldcase

@@ -40,6 +40,12 @@ bool is_waited_for(const Facts& facts, ResourceId id) {
 bool set_expectation(const ResourceFact& resource, Question& question) {
   switch (question.lock) {
     case LockClass::mutex:
+      // Rust's records no owner at all; its guard is a live value of the holder.
+      if (resource.implementation == "Rust std::sync::Mutex") {
+        question.most = 1;
+        question.scan_may_name = true;
+        return resource.state == LockState::locked;
+      }
       // Its owner word is 0 for a few instructions only.
       return resource.state == LockState::locked;
     case LockClass::rwlock:

@@ -165,6 +165,17 @@ void describe_recursive(const LensContext& context, Addr at, ResourceId id) {
                                                             {known}});
 }
 
+// library/std/src/sys/sync/mutex/futex.rs: 0 free, 1 locked, 2 locked with waiters.
+void describe_rust_mutex(const LensContext& context, Addr at, ResourceId id) {
+  ResourceFact& resource = context.ledger.resource(id);
+  const auto word = context.view.image.read<std::uint32_t>(at);
+  if (!word) return set_unreadable(resource, word.error());
+  resource.state = *word == 0 ? LockState::free : LockState::locked;
+  resource.words = {{"futex", Addr{}, *word, *word == 2 ? "locked, with waiters" : ""}};
+  resource.owner_unknown_code = "owner_not_recorded";
+  resource.owner_unknown_text = "Rust's mutexes do not record who holds them";
+}
+
 // The word of FUTEX_LOCK_PI: waiters bit, owner-died bit, the owner's number.
 void describe_pi_futex(const LensContext& context, Addr at, ResourceId id) {
   ResourceFact& resource = context.ledger.resource(id);
@@ -280,6 +291,8 @@ void describe_object(const LensContext& context, const Object& object, ResourceI
   set_label(context, object, resource);
   if (object.implementation == "pthread_mutex_t (musl)")
     return describe_musl_mutex(context, object.address, id);
+  if (object.implementation == "Rust std::sync::Mutex")
+    return describe_rust_mutex(context, object.address, id);
   if (object.implementation == "PI futex") return describe_pi_futex(context, object.address, id);
   if (object.implementation == "pthread_mutex_t") describe_mutex(context, object.address, id);
   if (object.implementation == "pthread_rwlock_t") describe_rwlock(context, object.address, id);

@@ -114,6 +114,14 @@ std::int64_t restarted_call(const View& view, std::size_t i) {
   return futex ? call_futex : call_restart;
 }
 
+// A stopped process was let go on just before the dump: the kernel has put pc back onto the syscall
+// instruction and the number into rax, and the thread has not got there yet.
+bool about_to_call(const View& view, const Registers& r) {
+  const auto code = view.image.read<std::array<std::uint8_t, 2>>(r.at(Registers::rip));
+  return code && (*code)[0] == 0x0f && (*code)[1] == 0x05 && r[Registers::rax] < 600 &&
+         !system_call_name(r.as_signed(Registers::rax)).empty();
+}
+
 std::optional<FutexWait> find_futex(const View& view, const Registers& r, std::int64_t number) {
   if (number == call_futex && sleeps(r[Registers::rsi] & 0x7f)) return parse_futex(view, r);
   if (number == call_futex_wait) return parse_futex2(view, r);
@@ -133,6 +141,11 @@ NativeWaits parse_native_waits(const View& view) {
   for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
     const Registers& r = view.core.threads[i].registers;
     SystemCall call = parse_system_call(r);
+    if (call.state != CallState::asleep && about_to_call(view, r)) {
+      call.state = CallState::asleep;
+      call.number = r.as_signed(Registers::rax);
+      call.restarted = call.number == call_restart;
+    }
     if (call.state == CallState::asleep && call.restarted) call.number = restarted_call(view, i);
     native.calls.push_back(call);
     native.futexes.push_back(call.state == CallState::asleep ? find_futex(view, r, call.number)

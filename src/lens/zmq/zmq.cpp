@@ -337,7 +337,9 @@ void ZmqLens::look(std::size_t i) {
   const auto call = find_call(i);
   if (!call) return;
   set_api(i, *call);
-  if (among(ending, call->name) && thread.wait->on.empty()) wait_for_context(i, *call);
+  // It polls one descriptor: that of the context's mailbox.
+  const bool polls = thread.wait->on.empty() || thread.wait->kind == WaitKind::io;
+  if (among(ending, call->name) && polls) wait_for_context(i, *call);
 }
 
 }  // namespace
