@@ -50,6 +50,7 @@ class MpiLens {
     }
     note_missing_ranks();
     note_unknown_layouts();
+    note_cut();
   }
 
  private:
@@ -65,6 +66,7 @@ class MpiLens {
   void note_missing_ranks();
   void note_missing(std::int64_t size, const Present& job);
   void note_unknown_layouts();
+  void note_cut();
 
   Ledger& ledger_;
   std::vector<Rank> ranks_;
@@ -229,6 +231,18 @@ void MpiLens::note_unknown_layouts() {
                          "call a rank is in is read from its stack, on which communicator is not",
                      std::move(about));
   }
+}
+
+void MpiLens::note_cut() {
+  std::vector<Ref> about;
+  for (const Rank& rank : ranks_) {
+    if (rank.library.cut()) about.emplace_back(rank.process());
+  }
+  if (about.empty()) return;
+  ledger_.add_note("mpi-communicators-limit", Severity::warning,
+                   "there are more communicators, or more members of them, than are looked at: "
+                   "which ranks share one may not be told",
+                   std::move(about));
 }
 
 // Jobs of which a rank waits in MPI and not all ranks are here.
