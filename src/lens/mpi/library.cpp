@@ -8,8 +8,8 @@
 namespace coldcase::mpi {
 namespace {
 
-constexpr std::int64_t most_members = 1 << 20;
-constexpr std::uint32_t most_communicators = 1 << 16;
+constexpr std::int64_t largest_communicator = 1 << 20;
+constexpr std::uint32_t most_slots = 1 << 16;
 constexpr std::string_view world_name = "MPI_COMM_WORLD";
 
 // MPI_COMM_WORLD as the launcher and the name have it.
@@ -90,15 +90,22 @@ const Communicator* Library::find_communicator(Addr at) const {
   return found != communicators_.end() && found->at == at ? &*found : nullptr;
 }
 
+bool Library::Budget::take(std::int64_t more_members) {
+  cut = cut || more_members > members;
+  if (more_members > members) return false;
+  members -= more_members;
+  return true;
+}
+
 // Open MPI
 
 // A pointer to ompi_proc_t, or (its lowest bit set) a name packed into the pointer's bits, vpid in
 // the upper half (ompi/proc/proc.h, since 2.0), for a process never spoken to.
 std::vector<std::int64_t> Library::read_members(const OpenMpiLayout& layout, Addr group,
-                                                std::int64_t size) const {
+                                                std::int64_t size, Budget& budget) const {
   const MemoryImage& image = view_->image;
   const auto procs = value_at<std::uint64_t>(image, group, layout.group_procs);
-  if (!procs || size > most_members) return {};
+  if (!procs || !budget.take(size)) return {};
   std::vector<std::int64_t> members;
   for (std::int64_t i = 0; i < size; ++i) {
     const auto proc = image.read<std::uint64_t>(offset_by(Addr{*procs}, i * 8));
@@ -114,14 +121,15 @@ std::vector<std::int64_t> Library::read_members(const OpenMpiLayout& layout, Add
   return members;
 }
 
-std::optional<Communicator> Library::read_communicator(const OpenMpiLayout& layout, Addr at) const {
+std::optional<Communicator> Library::read_communicator(const OpenMpiLayout& layout, Addr at,
+                                                       Budget& budget) const {
   const MemoryImage& image = view_->image;
   const auto id = value_at<std::uint32_t>(image, at, layout.comm_id);
   const auto rank = value_at<std::int32_t>(image, at, layout.comm_rank);
   const auto group = value_at<std::uint64_t>(image, at, layout.comm_group);
   if (!id || !rank || !group || *rank < 0) return std::nullopt;
   const auto size = value_at<std::int32_t>(image, Addr{*group}, layout.group_size);
-  if (!size || *size <= *rank || *size > most_members) return std::nullopt;
+  if (!size || *size <= *rank || *size > largest_communicator) return std::nullopt;
   Addr name_at = offset_by(at, layout.comm_name);
   if (layout.name_is_pointer) name_at = image.read_pointer(name_at).value_or(Addr{});
   const auto name = read_name(image, name_at);
@@ -133,22 +141,27 @@ std::optional<Communicator> Library::read_communicator(const OpenMpiLayout& layo
   communicator.size = *size;
   communicator.name = *name;
   communicator.named = is_own_name(*name);
-  communicator.members = read_members(layout, Addr{*group}, *size);
+  communicator.members = read_members(layout, Addr{*group}, *size, budget);
   return communicator;
 }
 
-std::vector<Communicator> Library::read_table(const OpenMpiLayout& layout, Addr table) const {
+std::vector<Communicator> Library::read_table(const OpenMpiLayout& layout, Addr table,
+                                              Budget& budget) const {
   const MemoryImage& image = view_->image;
   const auto size = value_at<std::uint32_t>(image, table, layout.table_size);
   const auto slots = value_at<std::uint64_t>(image, table, layout.table_slots);
   std::vector<Communicator> found;
-  if (!size || !slots || *size > most_communicators) return found;
+  if (!size || !slots || *size > most_slots) return found;
   for (std::uint32_t i = 0; i < *size; ++i) {
     const auto slot = image.read_pointer(offset_by(Addr{*slots}, std::int64_t{i} * 8));
     if (!slot) break;
     if (slot->value == 0) continue;
+    if (found.size() == budget.communicators) {
+      budget.cut = true;
+      break;
+    }
     // Its place in the table is its id; one that is still being made has another (or none).
-    auto communicator = read_communicator(layout, *slot);
+    auto communicator = read_communicator(layout, *slot, budget);
     if (communicator && communicator->id == i) found.push_back(std::move(*communicator));
   }
   return found;
@@ -158,10 +171,12 @@ void Library::read_open_mpi(const std::optional<MpiFact>& place) {
   const auto table = module_->find_symbol("ompi_mpi_communicators");
   if (!table) return;
   for (const OpenMpiLayout& layout : open_mpi_layouts()) {
-    std::vector<Communicator> found = read_table(layout, *table);
+    Budget budget;
+    std::vector<Communicator> found = read_table(layout, *table, budget);
     // The first slot is MPI_COMM_WORLD's in every version (ompi/communicator/comm_init.c).
     if (found.empty() || !is_world(found.front(), place)) continue;
     open_mpi_ = &layout;
+    cut_ = budget.cut;
     communicators_ = std::move(found);
     return;
   }
@@ -209,44 +224,57 @@ std::optional<Traffic> Library::read_traffic(const Communicator& with, std::int6
 
 // MPICH
 
-// The objects of MPIR_Comm lie in the library's own data, predefined and first ones alike
-// (MPIR_Comm_builtin, MPIR_Comm_direct); neither array has a symbol in a stripped library.
-std::vector<Communicator> Library::scan_for_communicators(const MpichLayout& layout) const {
-  constexpr Size most = Size{64} << 20;
+std::optional<Communicator> Library::read_communicator(const MpichLayout& layout, Addr at,
+                                                       Budget& budget) const {
   constexpr std::uint32_t builtin = 0x44,
                           direct = 0x84;  // handle kind and object kind, mpir_objects.h
   const MemoryImage& image = view_->image;
+  const auto handle = value_at<std::uint32_t>(image, at, layout.handle);
+  if (!handle || (*handle >> 24 != builtin && *handle >> 24 != direct)) return std::nullopt;
+  const auto references = value_at<std::uint32_t>(image, at, layout.references);
+  const auto context = value_at<std::uint16_t>(image, at, layout.context);
+  const auto receiving = value_at<std::uint16_t>(image, at, layout.receive_context);
+  const auto rank = value_at<std::int32_t>(image, at, layout.rank);
+  const auto size = value_at<std::int32_t>(image, at, layout.size);
+  if (!references || !context || !receiving || !rank || !size || *references == 0 ||
+      *references > 0xffff || *context != *receiving || *rank < 0 || *size <= *rank ||
+      *size > largest_communicator)
+    return std::nullopt;
+  const auto name = read_name(image, offset_by(at, layout.name));
+  if (!name) return std::nullopt;
+  Communicator communicator;
+  communicator.at = at;
+  communicator.id = *context;
+  communicator.rank = *rank;
+  communicator.size = *size;
+  communicator.name = *name;
+  communicator.named = !name->empty();
+  communicator.handle = *handle;
+  if (communicator.name == world_name && budget.take(*size)) {
+    for (std::int64_t i = 0; i < communicator.size; ++i) communicator.members.push_back(i);
+  }
+  return communicator;
+}
+
+// The objects of MPIR_Comm lie in the library's own data, predefined and first ones alike
+// (MPIR_Comm_builtin, MPIR_Comm_direct); neither array has a symbol in a stripped library.
+std::vector<Communicator> Library::scan_for_communicators(const MpichLayout& layout,
+                                                          Budget& budget) const {
+  Size left = Size{64} << 20;  // bytes, of all segments together
   std::vector<Communicator> found;
   for (const elf::ProgramHeader& header : module_->headers) {
-    if (header.type != elf::pt_load || (header.flags & elf::flag_w) == 0 || header.memsz > most)
+    if (header.type != elf::pt_load || (header.flags & elf::flag_w) == 0 || header.memsz > left)
       continue;
+    left -= header.memsz;
     for (std::uint64_t offset = 0; offset + 8 <= header.memsz; offset += 8) {
-      const Addr at = module_->to_process(header.vaddr + offset);
-      const auto handle = value_at<std::uint32_t>(image, at, layout.handle);
-      if (!handle || (*handle >> 24 != builtin && *handle >> 24 != direct)) continue;
-      const auto references = value_at<std::uint32_t>(image, at, layout.references);
-      const auto context = value_at<std::uint16_t>(image, at, layout.context);
-      const auto receiving = value_at<std::uint16_t>(image, at, layout.receive_context);
-      const auto rank = value_at<std::int32_t>(image, at, layout.rank);
-      const auto size = value_at<std::int32_t>(image, at, layout.size);
-      if (!references || !context || !receiving || !rank || !size || *references == 0 ||
-          *references > 0xffff || *context != *receiving || *rank < 0 || *size <= *rank ||
-          *size > most_members)
-        continue;
-      const auto name = read_name(image, offset_by(at, layout.name));
-      if (!name) continue;
-      Communicator communicator;
-      communicator.at = at;
-      communicator.id = *context;
-      communicator.rank = *rank;
-      communicator.size = *size;
-      communicator.name = *name;
-      communicator.named = !name->empty();
-      communicator.handle = *handle;
-      if (communicator.name == world_name) {
-        for (std::int64_t i = 0; i < communicator.size; ++i) communicator.members.push_back(i);
+      auto communicator =
+          read_communicator(layout, module_->to_process(header.vaddr + offset), budget);
+      if (!communicator) continue;
+      if (found.size() == budget.communicators) {
+        budget.cut = true;
+        return found;
       }
-      found.push_back(std::move(communicator));
+      found.push_back(std::move(*communicator));
     }
   }
   return found;
@@ -255,12 +283,14 @@ std::vector<Communicator> Library::scan_for_communicators(const MpichLayout& lay
 void Library::read_mpich(const std::optional<MpiFact>& place) {
   constexpr std::uint32_t world_handle = 0x44000000;
   for (const MpichLayout& layout : mpich_layouts()) {
-    std::vector<Communicator> found = scan_for_communicators(layout);
+    Budget budget;
+    std::vector<Communicator> found = scan_for_communicators(layout, budget);
     const bool fits = std::ranges::any_of(found, [&](const Communicator& communicator) {
       return communicator.handle == world_handle && is_world(communicator, place);
     });
     if (!fits) continue;
     mpich_ = &layout;
+    cut_ = budget.cut;
     communicators_ = std::move(found);
     return;
   }

@@ -56,6 +56,8 @@ class Library {
   const Communicator* find_communicator(Addr at) const;
   // The request at this address, when there is one and it is not complete.
   std::optional<Request> read_request(Addr at) const;
+  // There are more communicators, or members, than are kept of one library.
+  bool cut() const { return cut_; }
   // Nothing when it cannot be read; a peer never spoken to has an empty one.
   std::optional<Traffic> read_traffic(const Communicator& with, std::int64_t peer) const;
 
@@ -64,17 +66,30 @@ class Library {
       : view_(&view), module_(&module), implementation_(implementation) {}
   void read_open_mpi(const std::optional<MpiFact>& place);
   void read_mpich(const std::optional<MpiFact>& place);
-  std::vector<Communicator> read_table(const OpenMpiLayout& layout, Addr table) const;
-  std::optional<Communicator> read_communicator(const OpenMpiLayout& layout, Addr at) const;
-  std::vector<std::int64_t> read_members(const OpenMpiLayout& layout, Addr group,
-                                         std::int64_t size) const;
-  std::vector<Communicator> scan_for_communicators(const MpichLayout& layout) const;
+  // What may still be kept: the sizes are numbers of the core, and many communicators may name one
+  // group.
+  struct Budget {
+    std::int64_t members = 1 << 20;
+    std::size_t communicators = 4096;
+    bool cut = false;
+    bool take(std::int64_t more_members);
+  };
+  std::vector<Communicator> read_table(const OpenMpiLayout& layout, Addr table,
+                                       Budget& budget) const;
+  std::optional<Communicator> read_communicator(const OpenMpiLayout& layout, Addr at,
+                                                Budget& budget) const;
+  std::vector<std::int64_t> read_members(const OpenMpiLayout& layout, Addr group, std::int64_t size,
+                                         Budget& budget) const;
+  std::vector<Communicator> scan_for_communicators(const MpichLayout& layout, Budget& budget) const;
+  std::optional<Communicator> read_communicator(const MpichLayout& layout, Addr at,
+                                                Budget& budget) const;
 
   const View* view_;
   const Module* module_;
   Implementation implementation_;
   const OpenMpiLayout* open_mpi_ = nullptr;  // the rows that fit; null: none
   const MpichLayout* mpich_ = nullptr;
+  bool cut_ = false;
   std::vector<Communicator> communicators_;  // by address
 };
 

@@ -10,20 +10,18 @@
 namespace coldcase::mpi {
 namespace {
 
-// "0", "0 and 2", "0, 1 and 3"; of many the first.
-std::string list_of(const std::vector<std::int64_t>& ranks) {
-  constexpr std::size_t listed = 8;
-  std::string text;
+constexpr std::size_t listed = 8;
+
+// "rank 0", "ranks 0 and 2", "ranks 0, 1 and 3"; of many the first. `count` is of all of them, of
+// which `ranks` has at least the first `listed`.
+std::string ranks_text(const std::vector<std::int64_t>& ranks, std::uint64_t count) {
+  std::string text = count == 1 ? "rank " : "ranks ";
   for (std::size_t i = 0; i < std::min(ranks.size(), listed); ++i) {
-    if (i > 0) text += i + 1 == ranks.size() ? " and " : ", ";
+    if (i > 0) text += i + 1 == count ? " and " : ", ";
     text += std::to_string(ranks[i]);
   }
-  if (ranks.size() > listed) text += " and " + std::to_string(ranks.size() - listed) + " more";
+  if (count > listed) text += " and " + std::to_string(count - listed) + " more";
   return text;
-}
-
-std::string ranks_text(const std::vector<std::int64_t>& ranks) {
-  return (ranks.size() == 1 ? "rank " : "ranks ") + list_of(ranks);
 }
 
 std::string name_of(const Library& library) {
@@ -52,6 +50,7 @@ class MpiLens {
     }
     note_missing_ranks();
     note_unknown_layouts();
+    note_cut();
   }
 
  private:
@@ -67,6 +66,7 @@ class MpiLens {
   void note_missing_ranks();
   void note_missing(std::int64_t size, const Present& job);
   void note_unknown_layouts();
+  void note_cut();
 
   Ledger& ledger_;
   std::vector<Rank> ranks_;
@@ -233,6 +233,18 @@ void MpiLens::note_unknown_layouts() {
   }
 }
 
+void MpiLens::note_cut() {
+  std::vector<Ref> about;
+  for (const Rank& rank : ranks_) {
+    if (rank.library.cut()) about.emplace_back(rank.process());
+  }
+  if (about.empty()) return;
+  ledger_.add_note("mpi-communicators-limit", Severity::warning,
+                   "there are more communicators, or more members of them, than are looked at: "
+                   "which ranks share one may not be told",
+                   std::move(about));
+}
+
 // Jobs of which a rank waits in MPI and not all ranks are here.
 void MpiLens::note_missing_ranks() {
   std::map<std::pair<std::string, std::int64_t>, Present> jobs;
@@ -251,20 +263,21 @@ void MpiLens::note_missing_ranks() {
 }
 
 void MpiLens::note_missing(std::int64_t size, const Present& job) {
-  std::vector<std::int64_t> missing;
+  std::vector<std::int64_t> missing;  // the first of them
   std::string command = "coldcase analyze";
-  for (std::int64_t r = 0; r < size && missing.size() < 1000; ++r) {
+  for (std::int64_t r = 0; r < size && missing.size() < listed; ++r) {
     if (!job.ranks.contains(r)) missing.push_back(r);
     if (r < 3) command += " core.rank" + std::to_string(r);
   }
   if (missing.empty()) return;
   if (size > 3) command += " ...";
-  const bool one = missing.size() == 1;
+  const std::uint64_t count = static_cast<std::uint64_t>(size) - job.ranks.size();
+  const bool one = count == 1;
   ledger_.add_note("mpi-ranks-missing", Severity::warning,
-                   ranks_text({job.ranks.begin(), job.ranks.end()}) + " of " +
+                   ranks_text({job.ranks.begin(), job.ranks.end()}, job.ranks.size()) + " of " +
                        std::to_string(size) + (job.ranks.size() == 1 ? " is" : " are") + " here; " +
-                       ranks_text(missing) + (one ? " has" : " have") + " no core here, and what " +
-                       (one ? "it does" : "they do") + " is not known",
+                       ranks_text(missing, count) + (one ? " has" : " have") +
+                       " no core here, and what " + (one ? "it does" : "they do") + " is not known",
                    job.about,
                    "take a core of every rank, as near together as can be, and give all of them "
                    "at once",
