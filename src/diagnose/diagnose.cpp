@@ -169,7 +169,17 @@ std::span<const Detector> detectors() {
 }
 
 void diagnose(Analysis& analysis) {
-  const std::vector<Ring> rings = find_rings(analysis.facts);
+  bool cut = false;
+  const std::vector<Ring> rings = find_rings(analysis.facts, &cut);
+  if (cut) {
+    analysis.facts.notes.push_back({"ring-search-limit",
+                                    Severity::warning,
+                                    "the search for rings of waiting threads ended at its limit: "
+                                    "there may be more than are told.",
+                                    "",
+                                    "",
+                                    {}});
+  }
   const std::vector<bool> stuck = find_stuck(analysis.facts);
   const Scene scene{analysis.facts, rings, stuck};
   std::set<Parties> told;

@@ -159,7 +159,9 @@ std::string target_phrase(const Scene& scene, const Wait& wait) {
   if (const auto thread = on.as<RefKind::thread>(); thread.known())
     return "waits for the end of " + scene.name_of(thread);
   if (const auto process = on.as<RefKind::process>(); process.known())
-    return "waits for the end of " + scene.name_of(process);
+    return (wait.kind == WaitKind::process_exit ? "waits for the end of "
+                                                : "waits for a message with ") +
+           scene.name_of(process);
   const ResourceId resource = on.as<RefKind::resource>();
   if (!resource.known()) return "waits for something unknown";
   const WaitKind kind = wait.kind;

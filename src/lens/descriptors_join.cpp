@@ -1,5 +1,6 @@
 // The other ends of pipes and sockets, and the holders of file locks, as side-cars tell them.
 #include <algorithm>
+#include <map>
 
 #include "base/text.hpp"
 #include "lens/family.hpp"
@@ -10,21 +11,30 @@ namespace {
 
 constexpr std::uint64_t access_mask = 3, only_read = 0, only_write = 1;
 
-EvidenceId side_car_evidence(const Seen& seen, ResourceId id, std::string claim, Ledger& ledger) {
+struct Opened {
+  const Seen* by;
+  const OpenFile* file;
+};
+// Every descriptor of the incident by what it leads to.
+using OpenEnds = std::map<std::string_view, std::vector<Opened>>;
+
+Evidence side_car_evidence(const Seen& seen, ResourceId id, std::string claim) {
   Evidence evidence;
   evidence.claim = std::move(claim);
   evidence.basis = Basis::side_car;
   evidence.process = seen.view.process;
   evidence.resource = id;
   evidence.source = "/proc/PID/fd and fdinfo, taken beside the core";
-  return ledger.add_evidence(std::move(evidence));
+  return evidence;
 }
 
-void add_feeder(const Seen& seen, ResourceId id, EvidenceId known, Ledger& ledger) {
-  auto& feeders = ledger.resource(id).feeders;
+void add_feeder(const Seen& seen, ResourceId id, std::string claim, Ledger& ledger) {
   const Ref by = seen.view.process;
-  if (std::ranges::find(feeders, by, &Owner::by) != feeders.end()) return;
-  feeders.push_back({by, std::nullopt, Confidence::proved, Basis::side_car, {known}});
+  const auto& known = ledger.resource(id).feeders;
+  if (std::ranges::find(known, by, &Owner::by) != known.end()) return;
+  const EvidenceId evidence = ledger.add_evidence(side_car_evidence(seen, id, std::move(claim)));
+  ledger.resource(id).feeders.push_back(
+      {by, std::nullopt, Confidence::proved, Basis::side_car, {evidence}});
 }
 
 // Do its waiters want data (and wait for a writer) or room (and wait for a reader)?
@@ -37,25 +47,24 @@ bool wants_data(const Facts& facts, const ResourceFact& resource) {
   return true;
 }
 
-void join_pipe(const Family& family, const OpenFile& file, ResourceId id, Ledger& ledger) {
+void join_pipe(const Seen& home, const std::vector<Opened>& ends, ResourceId id, Ledger& ledger) {
   const bool data = wants_data(ledger.facts, ledger.resource(id));
-  for (const auto& seen : family) {
-    if (seen->view.side_car == nullptr) continue;
-    for (const OpenFile& other : seen->view.side_car->files) {
-      if (other.target != file.target) continue;
-      const std::uint64_t access = other.flags & access_mask;
-      if (data ? access == only_read : access == only_write) continue;
-      const EvidenceId known = side_car_evidence(
-          *seen, id,
-          "this process has the pipe's " + std::string(data ? "writing" : "reading") +
-              " end open, as file descriptor " + std::to_string(other.fd),
-          ledger);
-      add_feeder(*seen, id, known, ledger);
-    }
+  for (const Opened& end : ends) {
+    const std::uint64_t access = end.file->flags & access_mask;
+    if ((data ? access == only_read : access == only_write) || !same_machine(home, *end.by))
+      continue;
+    add_feeder(*end.by, id,
+               "this process has the pipe's " + std::string(data ? "writing" : "reading") +
+                   " end open, as file descriptor " + std::to_string(end.file->fd),
+               ledger);
   }
+  ResourceFact& pipe = ledger.resource(id);
+  if (!pipe.feeders.empty()) return;
+  pipe.owner_unknown_code = "no_other_end";
+  pipe.owner_unknown_text = "no process of this incident has its other end open";
 }
 
-void join_socket(const Family& family, const Seen& home, const OpenFile& file, ResourceId id,
+void join_socket(const Seen& home, const OpenFile& file, const OpenEnds& ends, ResourceId id,
                  Ledger& ledger) {
   const auto inode = inode_of_target(file.target, "socket");
   const auto& sockets = home.view.side_car->sockets;
@@ -63,62 +72,84 @@ void join_socket(const Family& family, const Seen& home, const OpenFile& file, R
       inode ? std::ranges::find(sockets, *inode, &SocketInfo::inode) : sockets.end();
   if (socket == sockets.end() || socket->peer == 0) return;
   const std::string target = "socket:[" + std::to_string(socket->peer) + "]";
-  for (const auto& seen : family) {
-    if (seen->view.side_car == nullptr) continue;
-    for (const OpenFile& other : seen->view.side_car->files) {
-      if (other.target != target) continue;
-      const EvidenceId known =
-          side_car_evidence(*seen, id,
-                            "this process has the socket's other end open, as file descriptor " +
-                                std::to_string(other.fd),
-                            ledger);
-      add_feeder(*seen, id, known, ledger);
-    }
+  const auto others = ends.find(target);
+  if (others == ends.end()) return;
+  for (const Opened& end : others->second) {
+    if (!same_machine(home, *end.by)) continue;
+    add_feeder(*end.by, id,
+               "this process has the socket's other end open, as file descriptor " +
+                   std::to_string(end.file->fd),
+               ledger);
   }
 }
 
-// The rows of /proc/locks that hold what is waited for.
+// The row of /proc/locks that a waiting row stands behind: rows of one lock have one number.
+const FileLock* blocking_row(const SideCar& side_car, const OpenFile& file) {
+  const auto same_file = [&](const FileLock& lock) {
+    return lock.inode == file.inode && lock.device == file.device;
+  };
+  const FileLock* own = nullptr;
+  for (const FileLock& lock : side_car.locks) {
+    if (!lock.waiting || lock.pid != side_car.pid || !same_file(lock)) continue;
+    if (own != nullptr && own->id != lock.id) return nullptr;  // which of its threads waits for it?
+    own = &lock;
+  }
+  if (own == nullptr) return nullptr;
+  const auto holder = std::ranges::find_if(side_car.locks, [&](const FileLock& lock) {
+    return !lock.waiting && lock.id == own->id && same_file(lock);
+  });
+  return holder == side_car.locks.end() || holder->pid == side_car.pid ? nullptr : &*holder;
+}
+
 void join_file_lock(const Family& family, const Seen& home, const OpenFile& file, ResourceId id,
                     Ledger& ledger) {
-  if (file.inode == 0) return;
-  for (const FileLock& lock : home.view.side_car->locks) {
-    if (lock.waiting || lock.inode != file.inode || lock.device != file.device) continue;
-    for (const auto& seen : family) {
-      const bool same = seen->view.side_car != nullptr && seen->view.side_car->pid == lock.pid;
-      if (!same || seen.get() == &home) continue;
-      const EvidenceId known =
-          side_car_evidence(*seen, id,
-                            "/proc/locks names this process as its holder (" +
-                                clean_text(lock.kind, 16) + (lock.write ? ", write)" : ", read)"),
-                            ledger);
-      auto& owners = ledger.resource(id).owners;
-      const Ref by = seen->view.process;
-      if (std::ranges::find(owners, by, &Owner::by) == owners.end())
-        owners.push_back({by,
-                          lock.write ? Mode::exclusive : Mode::shared,
-                          Confidence::proved,
-                          Basis::side_car,
-                          {known}});
-    }
+  const FileLock* lock = blocking_row(*home.view.side_car, file);
+  if (lock == nullptr || lock->pid <= 0) return;
+  const auto holder = std::ranges::find_if(family, [&](const auto& seen) {
+    return seen->view.side_car != nullptr && seen->view.side_car->pid == lock->pid &&
+           same_machine(home, *seen);
+  });
+  if (holder == family.end()) return;
+  const Ref by = (*holder)->view.process;
+  const auto& owners = ledger.resource(id).owners;
+  if (std::ranges::find(owners, by, &Owner::by) != owners.end()) return;
+  const EvidenceId known = ledger.add_evidence(
+      side_car_evidence(**holder, id,
+                        "/proc/locks names this process as its holder (" +
+                            clean_text(lock->kind, 16) + (lock->write ? ", write)" : ", read)")));
+  ledger.resource(id).owners.push_back({by,
+                                        lock->write ? Mode::exclusive : Mode::shared,
+                                        Confidence::proved,
+                                        Basis::side_car,
+                                        {known}});
+}
+
+void join_waited(const Family& family, const Seen& home, const OpenEnds& ends, Ledger& ledger) {
+  std::map<std::string_view, const OpenFile*> targets;
+  for (const OpenFile& file : home.view.side_car->files) targets.try_emplace(file.target, &file);
+  for (const auto& [target, file] : targets) {
+    const ResourceId id = ledger.find_named(file->target);
+    if (id.known() && ledger.resource(id).kind == WaitKind::pipe)
+      join_pipe(home, ends.at(target), id, ledger);
+    if (id.known() && ledger.resource(id).kind == WaitKind::socket)
+      join_socket(home, *file, ends, id, ledger);
+    const ResourceId lock = ledger.find_named(key_of_file_lock(home.view.process, *file));
+    if (lock.known()) join_file_lock(family, home, *file, lock, ledger);
   }
 }
 
 }  // namespace
 
-// Whatever one of these processes waits on was made a resource by its target; find each process's
-// descriptors of the same target.
+// Whatever one of these processes waits on was made a resource by what it leads to.
 void join_descriptors(const Family& family, Ledger& ledger) {
+  OpenEnds ends;
   for (const auto& seen : family) {
     if (seen->view.side_car == nullptr) continue;
-    for (const OpenFile& file : seen->view.side_car->files) {
-      if (const auto pipe = ledger.find_named(file.target); pipe.known()) {
-        if (ledger.resource(pipe).kind == WaitKind::pipe) join_pipe(family, file, pipe, ledger);
-        if (ledger.resource(pipe).kind == WaitKind::socket)
-          join_socket(family, *seen, file, pipe, ledger);
-      }
-      const auto lock = ledger.find_named(key_of_file_lock(file));
-      if (lock.known()) join_file_lock(family, *seen, file, lock, ledger);
-    }
+    for (const OpenFile& file : seen->view.side_car->files)
+      ends[file.target].push_back({seen.get(), &file});
+  }
+  for (const auto& seen : family) {
+    if (seen->view.side_car != nullptr) join_waited(family, *seen, ends, ledger);
   }
 }
 

@@ -69,10 +69,10 @@ std::optional<std::int64_t> awaited_pid(const Seen& seen, std::size_t i) {
     return number(Registers::rdi) > 0 ? std::optional<std::int64_t>(number(Registers::rdi))
                                       : std::nullopt;
   constexpr std::int32_t p_pid = 1, p_pidfd = 3;  // waitid's idtype
-  if (number(Registers::rdi) == p_pid) return number(Registers::rsi);
+  if (number(Registers::rdi) == p_pid && number(Registers::rsi) > 0) return number(Registers::rsi);
   if (number(Registers::rdi) == p_pidfd && seen.view.side_car != nullptr) {
     const OpenFile* file = seen.view.side_car->find_file(number(Registers::rsi));
-    if (file != nullptr) return file->child;
+    if (file != nullptr && file->child && *file->child > 0) return file->child;
   }
   return std::nullopt;
 }
@@ -123,6 +123,14 @@ bool forked_kin(const View& a, const View& b) {
   return !bytes.empty() && bytes == random_bytes(b);
 }
 
+bool same_machine(const Seen& a, const Seen& b) {
+  if (&a == &b || forked_kin(a.view, b.view)) return true;
+  const std::int64_t pid = pid_of(a), other = pid_of(b);
+  const std::int64_t parent = parent_of(a), others_parent = parent_of(b);
+  return (pid > 0 && pid == others_parent) || (other > 0 && other == parent) ||
+         (parent > 1 && parent == others_parent);
+}
+
 void join_children(const Family& family, Ledger& ledger) {
   for (const auto& seen : family) {
     ProcessFact& fact = ledger.facts.processes[seen->view.process.index];
@@ -155,7 +163,9 @@ void join_queues(const Family& family, Ledger& ledger) {
   const std::size_t count = ledger.facts.resources.size();
   for (std::uint32_t r = 0; r < count; ++r) {
     const ResourceFact& queue = ledger.facts.resources[r];
-    if (queue.implementation != "multiprocessing.Queue" || queue.at.empty()) continue;
+    if (queue.implementation != "multiprocessing.Queue" || queue.at.empty() ||
+        queue.part_of.known())
+      continue;
     const Place first = queue.at.front();
     const Seen& home = *family[first.process.index];
     for (const auto& seen : family) {
@@ -201,7 +211,8 @@ void join_forks(const Family& family, Ledger& ledger) {
         resource.words, [&](const MemoryWord& w) { return names_foreign_owner(resource, w); });
     if (word == resource.words.end()) continue;
     for (const auto& seen : family) {
-      if (seen.get() == &child || !forked_kin(seen->view, child.view)) continue;
+      const ProcessId parent = ledger.facts.processes[child.view.process.index].parent;
+      if (parent != seen->view.process || !forked_kin(seen->view, child.view)) continue;
       const auto owner = find_owner(*seen, *word);
       if (!owner) continue;
       const std::string lwp = "LWP " + std::to_string(seen->view.core.threads[*owner].tid);

@@ -17,6 +17,10 @@ void join_processes(const Family& family, Ledger& ledger);
 // and neither has executed another program since (the kernel gives every program 16 random bytes).
 bool forked_kin(const View& a, const View& b);
 
+// Inodes, names under /dev/shm and process numbers mean the same in both: by the side-cars, else
+// because the two are relatives.
+bool same_machine(const Seen& a, const Seen& b);
+
 // The steps, internal to the stage.
 void join_children(const Family& family, Ledger& ledger);  // process_exit waits
 void join_shared_memory(const Family& family, Ledger& ledger);

@@ -43,7 +43,11 @@ ResourceId Ledger::named_resource(const std::string& key, WaitKind kind,
 void Ledger::share(ResourceId to, ProcessId process, Addr address) {
   const auto [at, fresh] = resources_.try_emplace({process.index, address.value}, to);
   if (!fresh && at->second == to) return;
-  resource(to).at.push_back({process, address});
+  auto& places = resource(to).at;
+  const bool known = std::ranges::any_of(places, [&](const Place& place) {
+    return place.process == process && place.address == address;
+  });
+  if (!known) places.push_back({process, address});
   if (fresh) return;
   const ResourceId from = std::exchange(at->second, to);
   const auto rename = [&](Ref& ref) {
@@ -53,6 +57,7 @@ void Ledger::share(ResourceId to, ProcessId process, Addr address) {
     if (thread.wait) {
       for (Ref& on : thread.wait->on) rename(on);
       if (thread.wait->at == from) thread.wait->at = to;
+      if (thread.wait->then == from) thread.wait->then = to;
     }
     for (Hold& hold : thread.holds) {
       if (hold.resource == from) hold.resource = to;
@@ -65,8 +70,10 @@ void Ledger::share(ResourceId to, ProcessId process, Addr address) {
   ResourceFact& joined = resource(to);
   std::ranges::copy(old.waiters, std::back_inserter(joined.waiters));
   std::ranges::copy(old.owners, std::back_inserter(joined.owners));
+  std::ranges::copy(old.feeders, std::back_inserter(joined.feeders));
   old.waiters.clear();
   old.owners.clear();
+  old.feeders.clear();
   old.part_of = to;
 }
 

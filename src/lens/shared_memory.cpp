@@ -1,5 +1,8 @@
 // Objects in memory that several processes of the incident have mapped.
 #include <algorithm>
+#include <cstring>
+#include <map>
+#include <set>
 
 #include "base/text.hpp"
 #include "lens/family.hpp"
@@ -101,7 +104,8 @@ void join_shared_memory(const Family& family, Ledger& ledger) {
     if (!shared) continue;
     for (const auto& seen : family) {
       if (seen.get() == &home) continue;
-      if (shared->by_address && !forked_kin(seen->view, home.view)) continue;
+      if (shared->by_address ? !forked_kin(seen->view, home.view) : !same_machine(*seen, home))
+        continue;
       if (const auto at = find_place(seen->view, *shared, first.address))
         ledger.share({r}, seen->view.process, *at);
     }
@@ -119,6 +123,7 @@ struct SemLock {
   std::int32_t count = 0, max_value = 0, kind = 0;
 };
 constexpr std::uint64_t most_scanned = std::uint64_t{1} << 30;
+constexpr std::size_t most_semlocks = 65'536;
 
 std::optional<SemLock> read_semlock(const MemoryImage& image, Addr at) {
   const auto type = image.read_pointer(offset_by(at, 8));
@@ -131,23 +136,35 @@ std::optional<SemLock> read_semlock(const MemoryImage& image, Addr at) {
   return SemLock{at, *tid, (*numbers)[0], (*numbers)[1], (*numbers)[2]};
 }
 
-// Every SemLock object of the process on this semaphore: wherever its address stands in private
-// memory. False when there was more memory than is searched.
-bool find_semlocks(const View& view, Addr semaphore, std::vector<SemLock>& found) {
+// The SemLock objects of one process by the semaphores they are on.
+struct SemLocks {
+  std::map<std::uint64_t, std::vector<SemLock>> on;
+  bool complete = true;  // all of its memory was looked through
+};
+
+// One pass through the private memory of a process with CPython in it: wherever the address of one
+// of these semaphores stands.
+SemLocks find_semlocks(const Seen& seen, const std::set<std::uint64_t>& semaphores) {
+  SemLocks found;
+  if (!seen.python.python || semaphores.empty()) return found;
   std::uint64_t scanned = 0;
-  for (const Segment& segment : view.core.segments) {
+  std::size_t count = 0;
+  for (const Segment& segment : seen.view.core.segments) {
     if (!segment.writable) continue;
     scanned += segment.bytes.size();
-    if (scanned > most_scanned) return false;
+    found.complete = found.complete && scanned <= most_scanned && count < most_semlocks;
+    if (!found.complete) break;
     for (std::size_t at = 0; at + 8 <= segment.bytes.size(); at += 8) {
       std::uint64_t word = 0;
       std::memcpy(&word, segment.bytes.data() + at, 8);
-      if (word != semaphore.value) continue;
+      if (word < *semaphores.begin() || word > *semaphores.rbegin() || !semaphores.contains(word))
+        continue;
       const Addr object{segment.range.begin.value + at - 16};
-      if (const auto lock = read_semlock(view.image, object)) found.push_back(*lock);
+      const auto lock = read_semlock(seen.view.image, object);
+      if (lock && ++count < most_semlocks) found.on[word].push_back(*lock);
     }
   }
-  return true;
+  return found;
 }
 
 void add_semlock_owner(const Seen& seen, const SemLock& lock, ResourceId id, Ledger& ledger) {
@@ -183,15 +200,18 @@ void set_counting(ResourceId id, Ledger& ledger) {
   }
 }
 
-void join_semlock(const Family& family, ResourceId id, Ledger& ledger) {
+void join_semlock(const Family& family, const std::vector<SemLocks>& all, ResourceId id,
+                  Ledger& ledger) {
   const std::vector<Place> places = ledger.resource(id).at;
   bool complete = true;
   bool locks_one = false, counts = false;  // a lock, or a counting semaphore
   std::size_t read = 0;
   for (const Place& place : places) {
     const Seen& seen = *family[place.process.index];
-    std::vector<SemLock> locks;
-    complete = find_semlocks(seen.view, place.address, locks) && complete;
+    const SemLocks& known = all[place.process.index];
+    const auto on = known.on.find(place.address.value);
+    const std::vector<SemLock> locks = on == known.on.end() ? std::vector<SemLock>{} : on->second;
+    complete = complete && known.complete;
     for (const SemLock& lock : locks) {
       locks_one = locks_one || lock.max_value == 1;
       counts = counts || lock.max_value > 1;
@@ -223,16 +243,28 @@ void join_semlock(const Family& family, ResourceId id, Ledger& ledger) {
 }  // namespace
 
 void join_semlocks(const Family& family, Ledger& ledger) {
-  const std::size_t count = ledger.facts.resources.size();
-  for (std::uint32_t r = 0; r < count; ++r) {
+  std::vector<ResourceId> semaphores;
+  std::vector<std::set<std::uint64_t>> wanted(family.size());
+  for (std::uint32_t r = 0; r < ledger.facts.resources.size(); ++r) {
     const ResourceFact& fact = ledger.facts.resources[r];
     const bool semaphore =
         fact.kind == WaitKind::semlock ||
         (fact.kind == WaitKind::semaphore && !fact.at.empty() &&
          place_of(family[fact.at.front().process.index]->view, fact.at.front().address));
-    if (semaphore && !fact.waiters.empty() && fact.owners.empty())
-      join_semlock(family, {r}, ledger);
+    if (!semaphore || fact.waiters.empty() || !fact.owners.empty()) continue;
+    semaphores.push_back({r});
+    for (const Place& place : fact.at) wanted[place.process.index].insert(place.address.value);
   }
+  std::vector<SemLocks> all(family.size());
+  for (std::size_t p = 0; p < family.size(); ++p) {
+    all[p] = find_semlocks(*family[p], wanted[p]);
+    if (!all[p].complete)
+      ledger.add_note("semlock-search-limit", Severity::warning,
+                      "not all memory was searched for multiprocessing's locks: who holds them may "
+                      "be unknown for that reason",
+                      {family[p]->view.process});
+  }
+  for (const ResourceId id : semaphores) join_semlock(family, all, id, ledger);
 }
 
 }  // namespace coldcase

@@ -13,17 +13,50 @@ bool endless(const Wait& wait) {
   return wait.ends != Ends::timeout;
 }
 
-std::vector<ThreadId> threads_of(const Facts& facts, ProcessId process) {
-  std::vector<ThreadId> threads;
-  for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
-    if (facts.threads[i].process == process) threads.push_back({i});
+// The threads of each process, its first in front: a process ends, and acts, with that one.
+class Members {
+ public:
+  explicit Members(const Facts& facts) : threads_(facts.processes.size()) {
+    for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
+      const ProcessId process = facts.threads[i].process;
+      if (process.known() && process.index < threads_.size())
+        threads_[process.index].push_back({i});
+    }
+    for (std::uint32_t p = 0; p < threads_.size(); ++p) put_main_first(facts, {p});
   }
-  return threads;
-}
+
+  const std::vector<ThreadId>& of(ProcessId process) const {
+    static const std::vector<ThreadId> none;
+    return process.known() && process.index < threads_.size() ? threads_[process.index] : none;
+  }
+  ThreadId main(ProcessId process) const {
+    const auto& all = of(process);
+    return all.empty() ? ThreadId{} : all.front();
+  }
+
+ private:
+  void put_main_first(const Facts& facts, ProcessId process) {
+    auto& all = threads_[process.index];
+    const auto rank = [&](ThreadId id) {
+      const ThreadFact& thread = facts.threads[id.index];
+      const bool first = thread.tid && facts.processes[process.index].pid == thread.tid;
+      return std::pair{!first, thread.captured ? thread.tid.value_or(INT64_MAX) : INT64_MAX};
+    };
+    const auto main = std::ranges::min_element(all, {}, rank);
+    if (main != all.end() && facts.threads[main->index].captured)
+      std::rotate(all.begin(), main, main + 1);
+  }
+
+  std::vector<std::vector<ThreadId>> threads_;
+};
+
+// Of a process that could act, so many threads are followed: its first and some others.
+constexpr std::size_t most_followed = 16;
 
 class Ways {
  public:
-  Ways(const Facts& facts, ThreadId from) : facts_(facts), from_(from) {}
+  Ways(const Facts& facts, const Members& members, ThreadId from)
+      : facts_(facts), members_(members), from_(from) {}
 
   std::vector<Way> find() {
     const auto& wait = facts_.threads[from_.index].wait;
@@ -38,7 +71,7 @@ class Ways {
     if (const ThreadId ended = on.as<RefKind::thread>(); ended.known())
       ways_.push_back({ended, {from_, {}, 0, false, {}}, confidence});
     if (const ProcessId ended = on.as<RefKind::process>(); ended.known()) {
-      const ThreadId main = main_thread(facts_, ended);
+      const ThreadId main = members_.main(ended);
       if (main.known()) ways_.push_back({main, {from_, {}, 0, false, ended}, confidence});
     }
     if (const ResourceId resource = on.as<RefKind::resource>(); resource.known())
@@ -58,21 +91,33 @@ class Ways {
       if (thread.known()) ways_.push_back({thread, {from_, id, i, fed, {}}, sure});
       const ProcessId process = claims[i].by.as<RefKind::process>();
       if (!process.known()) continue;
-      for (const ThreadId member : threads_of(facts_, process))
-        ways_.push_back({member, {from_, id, i, fed, process}, sure});
+      const auto& all = members_.of(process);
+      for (std::size_t k = 0; k < std::min(all.size(), most_followed); ++k)
+        ways_.push_back({all[k], {from_, id, i, fed, process}, sure});
     }
   }
 
   const Facts& facts_;
+  const Members& members_;
   ThreadId from_;
   std::vector<Way> ways_;
 };
+
+std::vector<std::vector<Way>> all_ways(const Facts& facts) {
+  const Members members(facts);
+  std::vector<std::vector<Way>> ways;
+  ways.reserve(facts.threads.size());
+  for (std::uint32_t i = 0; i < facts.threads.size(); ++i)
+    ways.push_back(Ways(facts, members, ThreadId{i}).find());
+  return ways;
+}
 
 // The greatest set of threads none of which can be set free: begin with all that wait without end,
 // and take out, until nothing changes, who has a way out.
 class StuckSearch {
  public:
-  explicit StuckSearch(const Facts& facts) : facts_(facts), stuck_(facts.threads.size()) {}
+  explicit StuckSearch(const Facts& facts)
+      : facts_(facts), members_(facts), stuck_(facts.threads.size()) {}
 
   std::vector<bool> run() {
     for (std::size_t i = 0; i < stuck_.size(); ++i) {
@@ -99,8 +144,7 @@ class StuckSearch {
   }
   bool closed(Ref on) const {
     if (const ThreadId id = on.as<RefKind::thread>(); id.known()) return stuck(id);
-    if (const ProcessId id = on.as<RefKind::process>(); id.known())
-      return stuck(main_thread(facts_, id));
+    if (const ProcessId id = on.as<RefKind::process>(); id.known()) return stuck(members_.main(id));
     const ResourceId id = on.as<RefKind::resource>();
     return id.known() && closed(id);
   }
@@ -119,22 +163,24 @@ class StuckSearch {
     if (const ThreadId id = by.as<RefKind::thread>(); id.known()) return stuck(id);
     const ProcessId process = by.as<RefKind::process>();
     if (!process.known() || !facts_.processes[process.index].captured) return false;
-    const auto members = threads_of(facts_, process);
+    const auto& members = members_.of(process);
     return !members.empty() && std::ranges::all_of(members, [&](ThreadId id) { return stuck(id); });
   }
 
   const Facts& facts_;
+  const Members members_;
   std::vector<bool> stuck_;
 };
 
+constexpr std::size_t most_rings = 10'000;
 constexpr std::size_t most_steps = 2'000'000;  // of the search: many owners make many paths
 
 // Only threads that are stuck, that someone waits for and that wait for someone can be in a ring.
 std::vector<std::vector<Way>> trimmed(const Facts& facts) {
   const std::vector<bool> stuck = find_stuck(facts);
-  std::vector<std::vector<Way>> next(facts.threads.size());
-  for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
-    if (stuck[i]) next[i] = ways_on(facts, ThreadId{i});
+  std::vector<std::vector<Way>> next = all_ways(facts);
+  for (std::size_t i = 0; i < next.size(); ++i) {
+    if (!stuck[i]) next[i].clear();
   }
   for (bool removed = true; removed;) {
     removed = false;
@@ -158,7 +204,7 @@ class RingSearch {
     std::vector<std::size_t> at{0};
     std::vector<Way> path;
     std::set<ThreadId> on_path;
-    while (!at.empty() && steps_ < most_steps) {
+    while (!at.empty() && !cut()) {
       const auto& ways = next_[path.empty() ? start.index : path.back().thread.index];
       if (at.back() >= ways.size()) {
         at.pop_back();
@@ -180,6 +226,9 @@ class RingSearch {
       }
     }
   }
+
+  // Paths are left that were not gone through.
+  bool cut() const { return steps_ >= most_steps || rings_.size() >= most_rings; }
 
   // Its ring is found, and no other goes through it.
   bool done(ThreadId thread) const { return done_.contains(thread); }
@@ -239,31 +288,25 @@ bool is_orphaned(const ResourceFact& resource) {
 }
 
 ThreadId main_thread(const Facts& facts, ProcessId process) {
-  ThreadId first;
-  for (const ThreadId id : threads_of(facts, process)) {
-    const ThreadFact& thread = facts.threads[id.index];
-    if (!thread.captured || !thread.tid) continue;
-    if (facts.processes[process.index].pid == thread.tid) return id;
-    if (!first.known() || *thread.tid < *facts.threads[first.index].tid) first = id;
-  }
-  return first;
+  return Members(facts).main(process);
 }
 
 std::vector<Way> ways_on(const Facts& facts, ThreadId from) {
-  return Ways(facts, from).find();
+  return Ways(facts, Members(facts), from).find();
 }
 
 std::vector<bool> find_stuck(const Facts& facts) {
   return StuckSearch(facts).run();
 }
 
-std::vector<Ring> find_rings(const Facts& facts) {
+std::vector<Ring> find_rings(const Facts& facts, bool* cut) {
   std::vector<Ring> rings;
   const auto next = trimmed(facts);
   RingSearch search(next, rings);
   for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
     if (!next[i].empty() && !search.done(ThreadId{i})) search.run(ThreadId{i});
   }
+  if (cut != nullptr) *cut = search.cut();
   std::ranges::stable_sort(
       rings, [](const Ring& a, const Ring& b) { return a.confidence > b.confidence; });
   return rings;
@@ -272,10 +315,10 @@ std::vector<Ring> find_rings(const Facts& facts) {
 namespace {
 
 // By thread: who waits for it directly.
-std::vector<std::vector<ThreadId>> direct_waiters(const Facts& facts) {
-  std::vector<std::vector<ThreadId>> waiters(facts.threads.size());
-  for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
-    for (const Way& way : ways_on(facts, ThreadId{i})) waiters[way.thread.index].push_back({i});
+std::vector<std::vector<ThreadId>> direct_waiters(const std::vector<std::vector<Way>>& ways) {
+  std::vector<std::vector<ThreadId>> waiters(ways.size());
+  for (std::uint32_t i = 0; i < ways.size(); ++i) {
+    for (const Way& way : ways[i]) waiters[way.thread.index].push_back({i});
   }
   return waiters;
 }
@@ -298,7 +341,7 @@ std::vector<ThreadId> reach(const std::vector<std::vector<ThreadId>>& waiters,
 }  // namespace
 
 std::vector<ThreadId> find_behind(const Facts& facts, const std::vector<ThreadId>& set) {
-  return reach(direct_waiters(facts), set);
+  return reach(direct_waiters(all_ways(facts)), set);
 }
 
 static bool is_held(const Way& way) {
@@ -306,10 +349,11 @@ static bool is_held(const Way& way) {
 }
 
 std::vector<Root> find_roots(const Facts& facts) {
+  const auto ways = all_ways(facts);
   std::map<ThreadId, Root> roots;
-  for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
-    for (const Way& way : ways_on(facts, ThreadId{i})) {
-      if (!ways_on(facts, way.thread).empty()) continue;
+  for (const auto& from : ways) {
+    for (const Way& way : from) {
+      if (!ways[way.thread.index].empty()) continue;
       Root& root = roots[way.thread];
       root.thread = way.thread;
       root.holds = root.holds || is_held(way);
@@ -317,11 +361,11 @@ std::vector<Root> find_roots(const Facts& facts) {
     }
   }
   std::vector<Root> found;
-  const auto waiters = direct_waiters(facts);
+  const auto waiters = direct_waiters(ways);
   for (auto& [thread, root] : roots) {
     root.behind = reach(waiters, {thread});
     root.blocks = root.holds || std::ranges::any_of(root.behind, [&](ThreadId waiter) {
-                    return std::ranges::any_of(ways_on(facts, waiter), is_held);
+                    return std::ranges::any_of(ways[waiter.index], is_held);
                   });
     found.push_back(std::move(root));
   }
@@ -336,9 +380,8 @@ void settle_waits(Facts& facts) {
     std::ranges::sort(thread.holds, {}, &Hold::resource);
   }
   // Somebody waits for it: then it is not idle.
-  for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
-    if (!facts.threads[i].wait) continue;
-    for (const Way& way : ways_on(facts, ThreadId{i})) {
+  for (const auto& from : all_ways(facts)) {
+    for (const Way& way : from) {
       ThreadFact& target = facts.threads[way.thread.index];
       const bool holds = way.step.resource.known() && !way.step.fed;
       if (holds && idles(target)) target.state = ThreadState::blocked;

@@ -32,7 +32,8 @@ struct Ring {
 std::vector<bool> find_stuck(const Facts& facts);
 
 // All rings among the stuck threads. Sorted: the surest first, then by thread.
-std::vector<Ring> find_rings(const Facts& facts);
+// `cut` tells that the search ended at its limit: there may be more.
+std::vector<Ring> find_rings(const Facts& facts, bool* cut = nullptr);
 
 // Threads that wait, directly or through others, for a thread of the set; without the set itself.
 std::vector<ThreadId> find_behind(const Facts& facts, const std::vector<ThreadId>& set);

@@ -11,7 +11,7 @@ namespace {
 
 // base_internal::PerThreadSynch, 256-aligned: next 0; the futex lies at +0x40 of its identity.
 constexpr std::uint64_t word_in_identity = 0x40, identity_mask = 0xff;
-constexpr std::size_t most_waiters = 4096, most_words = 512, most_frames_looked_at = 16;
+constexpr std::size_t most_waiters = 64, most_words = 512, most_frames_looked_at = 16;
 
 bool is_absl(const View& view, std::size_t i, std::size_t frame) {
   const CodeName& name = view.threads.name_of(view.threads.walks[i].frames[frame]);
@@ -51,7 +51,9 @@ std::vector<std::uint64_t> stack_words(const LensContext& context, std::size_t i
   const std::size_t around = std::min(outermost + 1, frames.size() - 1);
   const std::uint64_t end = frames[around].cfa;
   for (Addr at = sp; at.value + 8 <= end && words.size() < most_words; at = offset_by(at, 8)) {
-    if (const auto word = context.view.image.read<std::uint64_t>(at)) words.push_back(*word);
+    const auto word = context.view.image.read<std::uint64_t>(at);
+    if (!word) break;
+    words.push_back(*word);
   }
   return words;
 }

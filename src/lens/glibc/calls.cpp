@@ -49,6 +49,7 @@ class CallReader {
     wait.ends = Ends::timeout;
     wait.timeout_ms = ms;
   }
+  void add_unread(Wait& wait);
   void read_poll(Wait& wait);
   void read_select(Wait& wait);
   void read_epoll(Wait& wait);
@@ -72,17 +73,31 @@ void CallReader::on_descriptor(Wait& wait, std::int64_t fd, WaitKind hint,
   wait.ends = Ends::never;
 }
 
+// More may end the wait than was read: without this the wait would look complete.
+void CallReader::add_unread(Wait& wait) {
+  const ResourceId id = context_.ledger.named_resource(
+      "more:" + std::to_string(view_.process.index), WaitKind::unknown, "file descriptors");
+  ResourceFact& fact = context_.ledger.resource(id);
+  fact.label = "more file descriptors, which could not be read";
+  fact.owner_unknown_code = "unreadable";
+  wait.on.push_back(id);
+}
+
 // struct pollfd: fd i32, events i16, revents i16. Any of them ends the wait.
 void CallReader::read_poll(Wait& wait) {
   const std::uint64_t count = std::min(registers_[R::rsi], most_descriptors);
   for (std::uint64_t k = 0; k < count; ++k) {
     const auto row = view_.image.read<std::array<std::int32_t, 2>>(
         offset_by(registers_.at(R::rdi), static_cast<std::int64_t>(k * 8)));
-    if (!row) break;
+    if (!row) {
+      add_unread(wait);
+      break;
+    }
     if ((*row)[0] < 0) continue;
     const bool writes = ((*row)[1] & 4) != 0 && ((*row)[1] & 1) == 0;  // POLLOUT without POLLIN
     on_descriptor(wait, (*row)[0], WaitKind::unknown, writes ? Mode::write : Mode::read);
   }
+  if (registers_[R::rsi] > most_descriptors) add_unread(wait);
   wait.kind = WaitKind::io;
   wait.ends = Ends::never;
   if (system_call_name(call_.number) == "ppoll") {
@@ -96,15 +111,16 @@ void CallReader::read_poll(Wait& wait) {
 // fd_set: a bit for each descriptor. The sets are inputs, intact while the thread sleeps.
 void CallReader::read_select(Wait& wait) {
   const std::uint64_t count = std::min(registers_[R::rdi], most_descriptors);
-  for (const R::Index set : {R::rsi, R::rdx}) {
+  for (const R::Index set : {R::rsi, R::rdx, R::r10}) {
     if (registers_[set] == 0) continue;
     for (std::uint64_t word = 0; word * 64 < count; ++word) {
       const auto bits = view_.image.read<std::uint64_t>(
           offset_by(registers_.at(set), static_cast<std::int64_t>(word * 8)));
+      if (!bits) add_unread(wait);
       for (std::uint64_t bit = 0; bits && bit < 64 && word * 64 + bit < count; ++bit) {
         if ((*bits >> bit & 1) != 0)
           on_descriptor(wait, static_cast<std::int64_t>(word * 64 + bit), WaitKind::unknown,
-                        set == R::rsi ? Mode::read : Mode::write);
+                        set == R::rdx ? Mode::write : Mode::read);
       }
     }
   }

@@ -278,7 +278,8 @@ void set_owner(const LensContext& context, ResourceId id, const OwnerWord& word)
   } else if (pid > 0 && word.tid < pid) {
     resource.owner_unknown_code = "owner_before_fork";
     resource.owner_unknown_text +=
-        "; the number is older than this process: a thread of its parent held the lock at fork";
+        "; the number is older than this process: most likely a thread of its parent held the lock "
+        "at fork";
   } else {
     resource.owner_unknown_code = "owner_ended";
     resource.owner_unknown_text += ": that thread has ended and never released it";

@@ -70,8 +70,9 @@ std::optional<std::uint64_t> inode_of_target(std::string_view target, std::strin
   return inode;
 }
 
-std::string key_of_file_lock(const OpenFile& file) {
-  return "lock:" + std::to_string(file.device) + ":" + std::to_string(file.inode);
+std::string key_of_file_lock(ProcessId process, const OpenFile& file) {
+  return "lock:" + std::to_string(process.index) + ":" + std::to_string(file.device) + ":" +
+         std::to_string(file.inode);
 }
 
 ResourceId resource_of_descriptor(const View& view, Ledger& ledger, std::int64_t fd,
@@ -83,7 +84,7 @@ ResourceId resource_of_descriptor(const View& view, Ledger& ledger, std::int64_t
   if (hint == WaitKind::file_lock) {
     shown.kind = hint;
     if (file != nullptr && file->inode != 0)
-      shown.key = key_of_file_lock(*file);
+      shown.key = key_of_file_lock(view.process, *file);
     else
       shown.key = "lock:" + shown.key;
     shown.label = "the file lock of " + shown.label;

@@ -10,8 +10,9 @@ namespace coldcase {
 // one resource, whichever process has them. `hint`: what the call that uses it implies.
 ResourceId resource_of_descriptor(const View& view, Ledger& ledger, std::int64_t fd, WaitKind hint);
 
-// The key of the file's lock among named resources.
-std::string key_of_file_lock(const OpenFile& file);
+// The key of a process's wait for the file's lock among named resources. Each process has its own:
+// locks have ranges and modes, and one's waits say nothing of another's.
+std::string key_of_file_lock(ProcessId process, const OpenFile& file);
 
 // "pipe:[1234]" -> 1234 when the target begins so.
 std::optional<std::uint64_t> inode_of_target(std::string_view target, std::string_view kind);
