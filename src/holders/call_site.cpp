@@ -9,13 +9,12 @@ namespace {
 FlowState state_of(Search& search, const FrameHere& here, const Question& question,
                    const Flow& flow) {
   const MemoryImage& image = search.seen.view.image;
-  search.work += flow.size();
   const Flow::Memory memory = [&](std::uint64_t at) -> std::optional<std::uint64_t> {
     const auto word = image.read<std::uint64_t>(Addr{at});
     return word ? std::optional(*word) : std::nullopt;
   };
   return flow.state_at({here.row.pc.value, here.after_call(), question.lock, question.address.value,
-                        here.registers, memory});
+                        here.registers, memory, search.code.work()});
 }
 
 // Another call of the same function has a cleanup, and that releases this very lock.
@@ -23,6 +22,8 @@ bool other_pad_releases(Search& search, const FrameHere& here, const Question& q
   const View& view = search.seen.view;
   std::uint64_t last = 0;
   for (const CallSite& site : search.code.call_sites(here.row.lookup.value)) {
+    search.code.work().add(1);
+    if (search.code.work().spent()) break;
     if (site.pad == 0 || site.pad == last) continue;
     last = site.pad;
     for (const Release& release :
@@ -48,6 +49,8 @@ void look_for_call_site(Search& search, const FrameHere& here) {
   if (flow == nullptr) return;
   const View& view = search.seen.view;
   for (const Question& question : search.questions) {
+    search.code.work().add(1);
+    if (search.code.work().spent()) return;
     if (!question.open || search.gave_back(question, here.thread)) continue;
     const FlowState state = state_of(search, here, question, *flow);
     if (!state.held && !state.held_unknown) continue;
@@ -74,7 +77,7 @@ void look_for_call_site(Search& search, const FrameHere& here) {
     } else {
       claim.text = place + " has taken a lock on a way to the call it is in; which one is not told";
     }
-    search.claims.push_back(std::move(claim));
+    search.add(std::move(claim));
   }
 }
 

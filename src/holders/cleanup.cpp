@@ -86,6 +86,7 @@ std::optional<PathEnd> Runner::jump_if(Path& path, const Instruction& instructio
     return std::nullopt;
   }
   if (waiting_.size() + resumed_.size() + gave_up_.size() >= most_paths) return PathEnd::gave_up;
+  code_.work().add(instructions_);  // what a path has noted is copied with it
   Path other = path;
   other.at = *target;
   waiting_.push_back(std::move(other));
@@ -134,7 +135,8 @@ std::optional<PathEnd> Runner::call(Path& path, const Instruction& instruction) 
 
 // Nothing while the path goes on.
 std::optional<PathEnd> Runner::step(Path& path) {
-  if (++instructions_ > most_instructions || ++path.rounds[path.at] > most_rounds)
+  if (++instructions_ > most_instructions || code_.work().spent() ||
+      ++path.rounds[path.at] > most_rounds)
     return PathEnd::gave_up;
   const auto instruction = code_.decode(path.at);
   if (!instruction) return PathEnd::gave_up;

@@ -10,6 +10,9 @@ namespace {
 constexpr std::size_t most_relocations = 2'000'000;
 constexpr std::size_t most_decoded = 16'384;  // instructions kept: about 2 MiB
 constexpr std::size_t longest_instruction = 15;
+// Steps of Work for each; may_acquire looks at a few bytes in the time of one.
+constexpr std::size_t decoding = 8, finding_function = 16, reading_call_site = 8;
+constexpr std::size_t bytes_a_step = 16, call_sites_a_step = 8;
 constexpr std::uint64_t most_code = std::uint64_t{1} << 20;  // bytes of one function
 
 // The dynamic section's entries that lead to the relocations (System V ABI, "Dynamic Section").
@@ -69,7 +72,9 @@ constexpr std::uint32_t relocation_glob_dat = 6, relocation_jump_slot = 7;  // R
 }  // namespace
 
 std::optional<Instruction> Code::decode(std::uint64_t at) {
+  work_.add(1);
   if (const auto known = decoded_.find(at); known != decoded_.end()) return known->second;
+  work_.add(decoding);
   const auto instruction = decode_anew(at);
   if (instruction && decoded_.size() < most_decoded) decoded_.emplace(at, *instruction);
   return instruction;
@@ -176,14 +181,23 @@ Callee Code::callee(const Instruction& call) {
   return {};
 }
 
-Code::FunctionCode& Code::function_code(std::uint64_t at) {
-  const auto [known, fresh] = functions_.try_emplace(at);
-  FunctionCode& code = known->second;
-  const Module* module = fresh ? view_.modules.find(Addr{at}) : nullptr;
-  if (module == nullptr || !module->file) return code;
-  const ElfFile& file = *module->file;
-  const auto entry = find_frame_entry(file, module->to_file(Addr{at}));
-  if (!entry) return code;
+const Code::FunctionCode& Code::function_code(std::uint64_t at) {
+  const auto [known, fresh] = asked_.try_emplace(at, &none_);
+  if (!fresh) return *known->second;
+  work_.add(finding_function);
+  const Module* module = view_.modules.find(Addr{at});
+  if (module == nullptr || !module->file) return none_;
+  const auto entry = find_frame_entry(*module->file, module->to_file(Addr{at}));
+  if (!entry) return none_;
+  const auto [function, unread] = functions_.try_emplace({module, *entry});
+  if (unread) function->second = read_function(*module, *entry);
+  known->second = &function->second;
+  return function->second;
+}
+
+Code::FunctionCode Code::read_function(const Module& module, std::uint64_t entry) {
+  FunctionCode code;
+  const ElfFile& file = *module.file;
   const auto segment_of = [&](std::uint64_t value) {
     for (const auto& header : file.program_headers()) {
       if (header.type == elf::pt_load && value >= header.vaddr &&
@@ -193,19 +207,20 @@ Code::FunctionCode& Code::function_code(std::uint64_t at) {
     }
     return value;
   };
-  const std::uint64_t base = segment_of(*entry);
-  const auto found = parse_frame_entry(file.at_address(base, ~std::uint64_t{0}), base, *entry);
+  const std::uint64_t base = segment_of(entry);
+  const auto found = parse_frame_entry(file.at_address(base, ~std::uint64_t{0}), base, entry);
   if (!found) return code;
   code.range =
-      CodeRange{module->to_process(found->begin).value, module->to_process(found->end).value};
+      CodeRange{module.to_process(found->begin).value, module.to_process(found->end).value};
   if (found->lsda == 0) return code;
   const std::uint64_t tables = segment_of(found->lsda);
   code.sites = parse_call_sites(file.at_address(tables, ~std::uint64_t{0}), tables, found->lsda,
                                 found->begin);
+  work_.add(code.sites.size() * reading_call_site);
   for (CallSite& site : code.sites) {
-    site.begin = module->to_process(site.begin).value;
-    site.end = module->to_process(site.end).value;
-    if (site.pad != 0) site.pad = module->to_process(site.pad).value;
+    site.begin = module.to_process(site.begin).value;
+    site.end = module.to_process(site.end).value;
+    if (site.pad != 0) site.pad = module.to_process(site.pad).value;
   }
   return code;
 }
@@ -221,7 +236,9 @@ const std::vector<CallSite>& Code::call_sites(std::uint64_t at) {
 std::uint64_t Code::landing_pad(std::uint64_t return_address) {
   if (return_address == 0) return 0;
   const std::uint64_t inside = return_address - 1;
-  for (const CallSite& site : call_sites(inside)) {
+  const std::vector<CallSite>& sites = call_sites(inside);
+  work_.add(sites.size() / call_sites_a_step);
+  for (const CallSite& site : sites) {
     if (site.begin <= inside && inside < site.end) return site.pad;
   }
   return 0;
@@ -232,13 +249,15 @@ bool Code::may_acquire(const CodeRange& range) {
   if (module == nullptr || !module->file) return false;
   const Bytes bytes =
       view_.image.view(Addr{range.begin}, std::min(range.end - range.begin, most_code));
-  for (std::uint64_t at = 0; at + 5 <= bytes.size(); ++at) {
+  work_.add(bytes.size() / bytes_a_step);
+  for (std::uint64_t at = 0; at + 5 <= bytes.size() && !work_.spent(); ++at) {
     const auto first = std::to_integer<unsigned>(bytes[at]);
     const bool through_slot = first == 0xff && bytes[at + 1] == std::byte{0x15};
     if (first != 0xe8 && !through_slot) continue;
     const std::uint64_t field = at + (through_slot ? 2 : 1);
     const auto distance = parse_at<std::int32_t>(bytes, field);
     if (!distance) continue;
+    work_.add(1);
     const std::uint64_t target =
         range.begin + field + 4 + static_cast<std::uint64_t>(std::int64_t{*distance});
     const Callee callee =

@@ -1,7 +1,7 @@
 // The dead process's code, as the finders ask for it: instructions, the function around an address,
 // what a call calls (through the PLT and the GOT by the relocations' names: .dynsym survives
 // stripping), and where an exception would go. Addresses are those of the process; bytes come from
-// the image. Everything is looked up once.
+// the image. Everything is looked up once, and what that takes is counted.
 #pragma once
 
 #include <map>
@@ -27,9 +27,23 @@ struct CodeRange {
   bool contains(std::uint64_t at) const { return begin <= at && at < end; }
 };
 
+// Steps taken for one process: instructions decoded and run, nodes of a flow gone through, words of
+// stacks looked at, each weighed by what it costs. The most takes a second or two; reaching it is
+// noted.
+class Work {
+ public:
+  static constexpr std::size_t most = 50'000'000;
+  void add(std::size_t steps) { done_ += steps; }
+  bool spent() const { return done_ > most; }
+
+ private:
+  std::size_t done_ = 0;
+};
+
 class Code {
  public:
   explicit Code(const View& view) : view_(view) {}
+  Work& work() { return work_; }
 
   std::optional<Instruction> decode(std::uint64_t at);
   Callee callee(const Instruction& call);
@@ -63,15 +77,19 @@ class Code {
   std::optional<std::uint64_t> slot_of_stub(std::uint64_t at) const;
   Callee callee_at(const Module& module, std::uint64_t target);
   Callee callee_in_slot(const Module& module, std::uint64_t slot);
-  FunctionCode& function_code(std::uint64_t at);
+  const FunctionCode& function_code(std::uint64_t at);
+  FunctionCode read_function(const Module& module, std::uint64_t entry);
   std::optional<Instruction> decode_anew(std::uint64_t at) const;
 
   const View& view_;
   Disassembler disassembler_;
   std::unordered_map<const Module*, ModuleCode> modules_;
   std::unordered_map<std::uint64_t, Instruction>
-      decoded_;                                      // those of cleanups come again and again
-  std::map<std::uint64_t, FunctionCode> functions_;  // by the address asked for
+      decoded_;  // those of cleanups come again and again
+  std::map<std::pair<const Module*, std::uint64_t>, FunctionCode> functions_;  // by unwind entry
+  std::unordered_map<std::uint64_t, const FunctionCode*> asked_;  // by the address asked for
+  const FunctionCode none_;
+  Work work_;
 };
 
 }  // namespace coldcase

@@ -81,6 +81,8 @@ void look_for_guard_variable(Search& search, const FrameHere& here) {
   for (const LocalVariable& variable : known->second) {
     if (!constructed(name, variable)) continue;
     for (const Question& question : search.questions) {
+      search.code.work().add(1);
+      if (search.code.work().spent()) return;
       if (!question.open || search.gave_back(question, here.thread)) continue;
       const auto shape = std::ranges::find_if(
           guards, [&](const GuardShape& one) { return variable.type.starts_with(one.type); });
@@ -96,7 +98,7 @@ void look_for_guard_variable(Search& search, const FrameHere& here) {
                    variable.type + ") that points at this lock" +
                    (shape->records ? " and owns it" : "");
       claim.source = "DWARF of " + clean_text(here.row.module->name(), 256);
-      search.claims.push_back(std::move(claim));
+      search.add(std::move(claim));
     }
   }
 }

@@ -7,6 +7,7 @@ namespace {
 
 constexpr std::size_t most_nodes = 20'000;
 constexpr int deepest_resolve = 24;
+constexpr std::size_t making_node = 16;  // steps of Work
 
 constexpr bool kept_by_calls(int reg) {
   return reg == dw_rbx || reg == dw_rbp || reg == dw_rsp || (reg >= dw_r12 && reg <= dw_r15);
@@ -35,12 +36,12 @@ struct Flow::Event {
 };
 
 std::int32_t Flow::add(Code& code, std::uint64_t at) {
-  const auto [known, fresh] = at_.try_emplace(at, static_cast<std::int32_t>(nodes_.size()));
-  if (!fresh) return known->second;
-  const auto instruction = nodes_.size() < most_nodes ? code.decode(at) : std::nullopt;
+  if (const auto known = at_.find(at); known != at_.end()) return known->second;
+  code.work().add(making_node);
+  const bool room = nodes_.size() < most_nodes && !code.work().spent();
+  const auto instruction = room ? code.decode(at) : std::nullopt;
   if (!instruction) {
     whole_ = false;
-    known->second = -1;
     return -1;
   }
   FlowNode node;
@@ -48,8 +49,10 @@ std::int32_t Flow::add(Code& code, std::uint64_t at) {
   const bool leaves = instruction->opcode == Opcode::call || instruction->opcode == Opcode::jump;
   if (leaves) node.role = code.callee(*instruction).role;
   locks_ |= node.role.act == Role::Act::acquire;
+  const auto index = static_cast<std::int32_t>(nodes_.size());
+  at_.emplace(at, index);
   nodes_.push_back(node);
-  return known->second;
+  return index;
 }
 
 void Flow::add_jump(Code& code, std::int32_t index, std::vector<std::int32_t>& work) {
@@ -78,7 +81,7 @@ void Flow::add_jump(Code& code, std::int32_t index, std::vector<std::int32_t>& w
 }
 
 void Flow::grow(Code& code, std::vector<std::int32_t> work) {
-  while (!work.empty()) {
+  while (whole_ && !work.empty()) {
     const std::int32_t index = work.back();
     work.pop_back();
     const FlowNode& node = nodes_[static_cast<std::size_t>(index)];
@@ -97,19 +100,17 @@ void Flow::grow(Code& code, std::vector<std::int32_t> work) {
 }
 
 // A switch jumps through a table: it may lead to any code that nothing else leads to. What it does
-// not lead to makes the answer more careful, never bolder. One hub stands between.
+// not lead to makes the answer more careful, never bolder. The range is the file's word: what
+// bounds this is that each round has a node, a new one or the next known one.
 void Flow::join_scattered(Code& code, const CodeRange& range) {
   std::uint64_t at = range.begin;
-  while (at < range.end && nodes_.size() < most_nodes) {
-    if (const auto known = at_.find(at); known != at_.end() && known->second >= 0) {
+  while (whole_ && at < range.end) {
+    if (const auto known = at_.find(at); known != at_.end()) {
       at = nodes_[static_cast<std::size_t>(known->second)].instruction.next();
       continue;
     }
     const std::int32_t node = add(code, at);
-    if (node < 0) {
-      ++at;
-      continue;
-    }
+    if (node < 0) return;
     nodes_[static_cast<std::size_t>(node)].jumped_to = true;
     at = nodes_[static_cast<std::size_t>(node)].instruction.next();
     grow(code, {node});
@@ -138,7 +139,7 @@ Flow::Flow(Code& code, const CodeRange& range) {
   find_predecessors();
 }
 
-Flow::Definitions Flow::definitions_of(std::int32_t node, int reg) const {
+Flow::Definitions Flow::definitions_of(std::int32_t node, int reg, Work& steps) const {
   Definitions found;
   std::vector<bool> seen(nodes_.size());
   std::vector<std::int32_t> work{node};
@@ -146,6 +147,7 @@ Flow::Definitions Flow::definitions_of(std::int32_t node, int reg) const {
     const std::int32_t index = work.back();
     work.pop_back();
     if (index == 0) found.unwritten = true;
+    steps.add(1 + nodes_[static_cast<std::size_t>(index)].before.size());
     for (const std::int32_t before : nodes_[static_cast<std::size_t>(index)].before) {
       const auto at = static_cast<std::size_t>(before);
       if (seen[at]) continue;
@@ -199,7 +201,7 @@ Flow::Resolved Flow::resolve(std::int32_t index, int reg, const Asked& asked, in
   if (reg < 0 || depth > deepest_resolve) return {};
   const auto number = static_cast<unsigned>(reg);
   if (reg == dw_rsp) return {asked.frame.get(number), 0};
-  const Definitions definitions = definitions_of(index, reg);
+  const Definitions definitions = definitions_of(index, reg, asked.work);
   if (!definitions.unwritten && definitions.nodes.size() == 1) {
     const Resolved set = resolve_write(definitions.nodes.front(), reg, asked, depth);
     if (set.value) return set;
@@ -224,12 +226,13 @@ Flow::Resolved Flow::resolve(std::int32_t index, int reg, const Asked& asked, in
   return {};
 }
 
-std::vector<bool> Flow::reach(std::int32_t from, bool backward) const {
+std::vector<bool> Flow::reach(std::int32_t from, bool backward, Work& steps) const {
   std::vector<bool> seen(nodes_.size());
   std::vector<std::int32_t> work{from};
   while (!work.empty()) {
     const FlowNode& node = nodes_[static_cast<std::size_t>(work.back())];
     work.pop_back();
+    steps.add(1);
     const auto visit = [&](std::int32_t to) {
       if (to < 0 || seen[static_cast<std::size_t>(to)]) return;
       seen[static_cast<std::size_t>(to)] = true;
@@ -245,9 +248,10 @@ std::vector<bool> Flow::reach(std::int32_t from, bool backward) const {
 
 // Whether one of the registers may have been set anew between the node and the site.
 bool Flow::outdated(std::int32_t node, std::uint32_t rests_on,
-                    const std::vector<bool>& leads_to_site) const {
+                    const std::vector<bool>& leads_to_site, Work& work) const {
   if (rests_on == 0) return false;
-  const std::vector<bool> after = reach(node, false);
+  const std::vector<bool> after = reach(node, false, work);
+  work.add(nodes_.size());
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     if (after[i] && leads_to_site[i] && (nodes_[i].instruction.written & rests_on) != 0)
       return true;
@@ -258,8 +262,8 @@ bool Flow::outdated(std::int32_t node, std::uint32_t rests_on,
 std::vector<Flow::Event> Flow::events_of(const Asked& asked, std::int32_t site,
                                          std::uint32_t& registers) const {
   std::vector<Event> events(nodes_.size());
-  const std::vector<bool> leads_to_site = reach(site, true);
-  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+  const std::vector<bool> leads_to_site = reach(site, true, asked.work);
+  for (std::size_t i = 0; i < nodes_.size() && !asked.work.spent(); ++i) {
     const Role& role = nodes_[i].role;
     const bool takes = role.act == Role::Act::acquire && role.lock == asked.lock;
     const bool releases = role.act == Role::Act::release && fits(role.lock, asked.lock);
@@ -267,7 +271,8 @@ std::vector<Flow::Event> Flow::events_of(const Asked& asked, std::int32_t site,
     const auto node = static_cast<std::int32_t>(i);
     const Resolved argument = resolve(node, dw_rdi, asked, 0);
     const bool same = argument.value && *argument.value == asked.address;
-    if (argument.value && !same && !outdated(node, argument.registers, leads_to_site)) continue;
+    if (argument.value && !same && !outdated(node, argument.registers, leads_to_site, asked.work))
+      continue;
     if (same && takes) registers |= argument.registers;
     events[i].what = Event::of(role, same);
   }
@@ -340,6 +345,7 @@ std::vector<unsigned> Flow::states_before(const std::vector<Event>& events,
     before[to] |= state;
     work.push_back(to);
   };
+  unsigned hub = 0;  // between the jumps through tables and every place that a jump may lead to
   std::vector<std::size_t> scattered;
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     if (nodes_[i].jumped_to) scattered.push_back(i);
@@ -351,9 +357,9 @@ std::vector<unsigned> Flow::states_before(const std::vector<Event>& events,
     for (const std::int32_t to : nodes_[index].next) {
       if (to >= 0) flow_to(static_cast<std::size_t>(to), out);
     }
-    // A jump through a table: to every place that a jump may lead to.
-    if (nodes_[index].scatters) {
-      for (const std::size_t to : scattered) flow_to(to, out);
+    if (nodes_[index].scatters && (hub | out) != hub) {
+      hub |= out;
+      for (const std::size_t to : scattered) flow_to(to, hub);
     }
   }
   return before;
@@ -361,10 +367,12 @@ std::vector<unsigned> Flow::states_before(const std::vector<Event>& events,
 
 FlowState Flow::state_at(const Asked& asked) const {
   FlowState found;
+  asked.work.add(nodes_.size());
   const std::int32_t site = find_site(asked);
   if (site < 0 || !whole_) return found;
   std::uint32_t registers = 0;
   const auto events = events_of(asked, site, registers);
+  if (asked.work.spent()) return found;  // what was not looked at could say otherwise
   using What = Event::What;
   // On its way out of the lock.
   if (events[static_cast<std::size_t>(site)].what == What::release) return found;
@@ -384,7 +392,8 @@ const Flow* Flows::of(std::uint64_t inside) {
   const auto range = code_.function(inside);
   if (!range) return nullptr;
   const auto [at, fresh] = flows_.try_emplace(range->begin);
-  if (fresh && code_.may_acquire(*range)) at->second.emplace(code_, *range);
+  if (fresh && !code_.work().spent() && code_.may_acquire(*range))
+    at->second.emplace(code_, *range);
   return at->second && at->second->locks() ? &*at->second : nullptr;
 }
 

@@ -37,7 +37,8 @@ struct FlowNode {
 
 class Flow {
  public:
-  // Of the function (by its unwind entry). Bounded; `whole` is false when a limit was reached.
+  // Of the function (by its unwind entry). Bounded: a limit that is reached, or bytes that are no
+  // code, end it, and nothing is said of it.
   Flow(Code& code, const CodeRange& range);
 
   // The state before the instruction that begins at, or (for a return address) ends at `pc`.
@@ -50,6 +51,7 @@ class Flow {
     std::uint64_t address = 0;  // of the lock
     const Context& frame;
     const Memory& memory;
+    Work& work;
   };
   FlowState state_at(const Asked& asked) const;
 
@@ -72,12 +74,12 @@ class Flow {
     std::vector<std::int32_t> nodes;
     bool unwritten = false;  // there is a way from the entry on which nothing writes it
   };
-  Definitions definitions_of(std::int32_t node, int reg) const;
-  std::vector<bool> reach(std::int32_t from, bool backward) const;
+  Definitions definitions_of(std::int32_t node, int reg, Work& work) const;
+  std::vector<bool> reach(std::int32_t from, bool backward, Work& work) const;
   Resolved resolve(std::int32_t node, int reg, const Asked& asked, int depth) const;
   Resolved resolve_write(std::int32_t node, int reg, const Asked& asked, int depth) const;
-  bool outdated(std::int32_t node, std::uint32_t rests_on,
-                const std::vector<bool>& leads_to_site) const;
+  bool outdated(std::int32_t node, std::uint32_t rests_on, const std::vector<bool>& leads_to_site,
+                Work& work) const;
   std::vector<Event> events_of(const Asked& asked, std::int32_t site,
                                std::uint32_t& registers) const;
   std::int32_t find_site(const Asked& asked) const;

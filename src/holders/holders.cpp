@@ -10,6 +10,8 @@
 namespace coldcase {
 namespace {
 
+constexpr std::size_t adding_claim = 500;  // steps of Work: texts, and room for them
+
 // Best first: a question that one of them answers is not asked of the next.
 constexpr std::array finders{
     Finder{Basis::cleanup_buffer, look_for_cleanup_record, nullptr},
@@ -107,14 +109,14 @@ std::vector<Question> questions_of(const Seen& seen, const Facts& facts) {
 
 // A question with as many sure answers as there can be is closed.
 void close_answered(Search& search) {
+  std::vector<std::set<std::uint32_t>> holders(search.questions.size());
+  for (const Claim& claim : search.claims) {
+    if (claim.confidence >= Confidence::very_likely)
+      holders[claim.question].insert(claim.thread.index);
+  }
   for (std::size_t q = 0; q < search.questions.size(); ++q) {
-    std::set<std::uint32_t> holders;
-    for (const Claim& claim : search.claims) {
-      if (claim.question == q && claim.confidence >= Confidence::very_likely)
-        holders.insert(claim.thread.index);
-    }
     Question& question = search.questions[q];
-    question.open = holders.empty() || holders.size() < question.most;
+    question.open = holders[q].empty() || holders[q].size() < question.most;
   }
 }
 
@@ -125,7 +127,7 @@ void look_through_thread(Search& search, const Finder& finder, std::size_t threa
   bool sure = true;
   unwinder.walk(view.core.threads[thread].registers, [&](const WalkFrame& frame,
                                                          const Context& at) {
-    if (frame.row >= view.threads.names.size() || search.work > most_work) return false;
+    if (frame.row >= view.threads.names.size() || search.code.work().spent()) return false;
     sure = sure && (frame.trust == Trust::context || frame.trust == Trust::cfi);
     finder.look(search, {thread, index++, frame.row, rules.row(frame.row), at, frame.cfa, sure});
     return true;
@@ -145,10 +147,10 @@ void search_process(Search& search, Ledger& ledger) {
     if (finder.finish != nullptr) finder.finish(search);
     close_answered(search);
   }
-  if (search.work > most_work) {
+  if (search.code.work().spent()) {
     ledger.add_note("holder-search-limit", Severity::warning,
                     "the search for holders of locks that do not record them was cut short: the "
-                    "code around the stacks is too large",
+                    "stacks, or the code around them, are too large",
                     {view.process});
   }
 }
@@ -265,6 +267,23 @@ void Answer::write(Ledger& ledger) {
 
 }  // namespace
 
+Search::Search(const Seen& of, std::vector<Question> asked)
+    : seen(of), code(of.view), flows(code), questions(std::move(asked)) {
+  for (std::size_t q = 0; q < questions.size(); ++q)
+    by_address[questions[q].address.value].push_back(q);
+}
+
+const std::vector<std::size_t>& Search::questions_at(std::uint64_t address) const {
+  static const std::vector<std::size_t> none;
+  const auto found = by_address.find(address);
+  return found == by_address.end() ? none : found->second;
+}
+
+void Search::add(Claim claim) {
+  code.work().add(adding_claim);
+  claims.push_back(std::move(claim));
+}
+
 bool Search::gave_back(const Question& question, std::size_t core_thread) const {
   const auto& futex = seen.native.futexes[core_thread];
   if (question.lock != LockClass::mutex || !futex) return false;
@@ -318,8 +337,7 @@ void find_holders(const std::vector<std::unique_ptr<Seen>>& processes, Ledger& l
   for (const auto& seen : processes) {
     std::vector<Question> questions = questions_of(*seen, ledger.facts);
     if (questions.empty()) continue;
-    Search search(*seen);
-    search.questions = std::move(questions);
+    Search search(*seen, std::move(questions));
     for (const Question& question : search.questions)
       answers.try_emplace(question.resource.index, question);
     search_process(search, ledger);

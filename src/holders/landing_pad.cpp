@@ -14,7 +14,6 @@ bool is_barren(Search& search, std::uint64_t pad) {
   if (fresh) {
     const CleanupRun run = run_cleanup(search.code, search.seen.view.image, pad, Context{});
     known->second = run.complete && !run.touches;
-    search.work += run.steps;
   }
   return known->second;
 }
@@ -27,11 +26,11 @@ void look_for_landing_pad(Search& search, const FrameHere& here) {
   if (pad == 0 || is_barren(search, pad)) return;
   const View& view = search.seen.view;
   const CleanupRun run = run_cleanup(search.code, view.image, pad, here.registers);
-  search.work += run.steps;
   for (const Release& release : run.releases) {
-    for (const Question& question : search.questions) {
-      if (!question.open || question.address.value != release.address ||
-          !fits(release.lock, question.lock) || search.gave_back(question, here.thread)) {
+    for (const std::size_t q : search.questions_at(release.address)) {
+      const Question& question = search.questions[q];
+      if (!question.open || !fits(release.lock, question.lock) ||
+          search.gave_back(question, here.thread)) {
         continue;
       }
       Claim claim = search.claim(question, here, Basis::landing_pad,
@@ -41,7 +40,7 @@ void look_for_landing_pad(Search& search, const FrameHere& here) {
                    (release.always ? ": it holds it" : " on some of its ways: it may hold it");
       claim.address = Addr{release.at};
       claim.source = "the call's landing pad at " + hex(pad) + " (.gcc_except_table)";
-      search.claims.push_back(std::move(claim));
+      search.add(std::move(claim));
     }
   }
 }

@@ -68,12 +68,8 @@ struct Hit {
   int points = 0;
 };
 
-// Instructions evaluated and nodes gone through for one process: a second or two. Reaching it is
-// noted.
-inline constexpr std::size_t most_work = 50'000'000;
-
 struct Search {
-  explicit Search(const Seen& of) : seen(of), code(of.view), flows(code) {}
+  Search(const Seen& of, std::vector<Question> asked);
   const Seen& seen;
   Code code;
   Flows flows;
@@ -82,12 +78,15 @@ struct Search {
   std::vector<Hit> hits;
   std::map<std::uint32_t, std::vector<LocalVariable>> locals;  // guards, by row
   std::map<std::uint64_t, bool> barren;  // landing pads by whether they release nothing
-  std::size_t work = 0;                  // instructions looked at; see most_work
+  std::unordered_map<std::uint64_t, std::vector<std::size_t>> by_address;  // questions
 
   ThreadId thread_id(std::size_t core_thread) const { return seen.view.thread_id(core_thread); }
   bool waits_for(const Question& question, std::size_t core_thread) const {
     return question.waiters.contains(thread_id(core_thread).index);
   }
+  // Of the locks that lie there.
+  const std::vector<std::size_t>& questions_at(std::uint64_t address) const;
+  void add(Claim claim);
   // It is inside pthread_cond_wait, which gave this mutex back.
   bool gave_back(const Question& question, std::size_t core_thread) const;
   Claim claim(const Question& question, const FrameHere& here, Basis basis,

@@ -125,6 +125,9 @@ bool forked_kin(const View& a, const View& b) {
 
 bool same_machine(const Seen& a, const Seen& b) {
   if (&a == &b || forked_kin(a.view, b.view)) return true;
+  const SideCar *first = a.view.side_car, *second = b.view.side_car;
+  if (first != nullptr && second != nullptr && !first->boot.empty() && !second->boot.empty())
+    return first->boot == second->boot && first->mount_space == second->mount_space;
   const std::int64_t pid = pid_of(a), other = pid_of(b);
   const std::int64_t parent = parent_of(a), others_parent = parent_of(b);
   return (pid > 0 && pid == others_parent) || (other > 0 && other == parent) ||

@@ -84,7 +84,8 @@ TEST_CASE("cleanups and functions of random bytes", "[hostile]") {
     const Flow flow(code, {CodeSample::text, sample.end()});
     const Flow::Memory memory = [](std::uint64_t at) { return std::optional(at); };
     for (std::uint64_t at = CodeSample::text; at < sample.end(); at += 7)
-      (void)flow.state_at({at, round % 2 == 0, LockClass::rwlock, 0x5000, frame, memory});
+      (void)flow.state_at(
+          {at, round % 2 == 0, LockClass::rwlock, 0x5000, frame, memory, code.work()});
   }
   SUCCEED();
 }

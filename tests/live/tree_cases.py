@@ -21,6 +21,7 @@ class Case:
     sure: Sequence[View] = ()  # with side-cars; as `bare` without
     python: bool = False
     dumps: Sequence[str] = BOTH
+    variants: Sequence[str] = ("debug", "release")  # of native programs
 
     def name(self) -> str:
         return self.program + "-" + self.scenario
@@ -69,7 +70,7 @@ NATIVE: List[Case] = [
            dead("fork-orphaned-lock", "likely", only=("child",))),
     native("handlers", "mutex", dead("async-signal-reentry", "proved")),
     # The arena's holder is not known yet.
-    native("handlers", "allocator", OPEN),
+    native("handlers", "allocator", dead("async-signal-reentry", "very_likely", edges=False)),
     native("handlers", "quiet", HEALTHY),
     native("loader", "join", dead("loader-lock-cycle", "proved")),
     native("loader", "busy", HEALTHY),
@@ -81,7 +82,8 @@ NATIVE: List[Case] = [
     native("rings", "at_exit", hung("exit-blocked", "likely")),
     native("rings", "busy_at_exit", HEALTHY),
     native("rings", "barrier", HEALTHY),
-    native("rings", "spinning", dead("spin-wait-cycle", "likely")),
+    # Who holds a spin lock is found where the compiler left the lock's address in reach.
+    Case("rings", "spinning", [dead("spin-wait-cycle", "likely")], variants=("debug",)),
     native("holders", "recv", hung("blocked-holder", "likely", most="likely", more=True)),
     native("holders", "poll", HEALTHY),
     # Not told from an endless one: SO_RCVTIMEO is the kernel's.

@@ -132,7 +132,8 @@ def attempts_of(case: tree_cases.Case, dumps: Sequence[str],
         if dump not in dumps:
             continue
         if not case.python:
-            yield from (Attempt(case, dump, variant) for variant in makecore.VARIANTS)
+            yield from (Attempt(case, dump, variant) for variant in makecore.VARIANTS
+                        if variant in case.variants)
         for python in pythons if case.python else []:
             yield Attempt(case, dump, python.label, python.path, python.skipped)
 

@@ -193,7 +193,7 @@ struct Flowing : CodeSample {
     Code code(view());
     const Flow flow(code, {text, end()});
     const Flow::Memory memory = [](std::uint64_t) { return std::nullopt; };
-    return flow.state_at({after_call_of("work"), true, lock, 0x5000, frame, memory});
+    return flow.state_at({after_call_of("work"), true, lock, 0x5000, frame, memory, code.work()});
   }
   Flowing& argument() {
     code({0x48, 0x89, 0xdf});  // mov %rbx,%rdi
@@ -246,6 +246,48 @@ TEST_CASE("a register that was set anew since tells no lock", "[holders]") {
   const FlowState state = sample.at_work();
   CHECK_FALSE(state.held);
   CHECK(state.held_unknown);
+}
+
+// jmp *%rax after the lock: where it leads is not known, and the file says how far to look.
+TEST_CASE("a range that the file made up ends the search at the code's end", "[holders]") {
+  Flowing sample;
+  sample.argument().call("pthread_rwlock_rdlock").call("work").code({0xff, 0xe0});
+  Code code(sample.view());
+  const Flow flow(code, {CodeSample::text, ~std::uint64_t{0}});
+  CHECK(flow.size() < 0x1000);
+  Context frame;
+  frame.set(dw_rbx, 0x5000);
+  const Flow::Memory memory = [](std::uint64_t) { return std::nullopt; };
+  const FlowState state = flow.state_at(
+      {sample.after_call_of("work"), true, LockClass::rwlock, 0x5000, frame, memory, code.work()});
+  CHECK_FALSE(state.reached);
+}
+
+TEST_CASE("when the work is done nothing is said of a function", "[holders]") {
+  Flowing sample;
+  sample.argument().call("pthread_rwlock_rdlock").call("work").code({0xc3});
+  Code code(sample.view());
+  const Flow flow(code, {CodeSample::text, sample.end()});
+  Context frame;
+  frame.set(dw_rbx, 0x5000);
+  const Flow::Memory memory = [](std::uint64_t) { return std::nullopt; };
+  const Flow::Asked asked{
+      sample.after_call_of("work"), true, LockClass::rwlock, 0x5000, frame, memory, code.work()};
+  CHECK(flow.state_at(asked).surely());
+  code.work().add(Work::most);
+  CHECK(code.work().spent());
+  CHECK_FALSE(flow.state_at(asked).held);
+  CHECK_FALSE(run_cleanup(code, sample.view().image, CodeSample::text, frame).complete);
+}
+
+// Each jump through a table may lead to each place that a jump leads to: one hub between, or the
+// ways are as many as the square of their number.
+TEST_CASE("many jumps through tables are gone through once", "[holders]") {
+  Flowing sample;
+  sample.argument().call("pthread_rwlock_rdlock");
+  for (int i = 0; i < 400; ++i) sample.code({0x74, 0x02, 0xff, 0xe0});  // je over; jmp *%rax
+  sample.call("work").code({0xc3});
+  CHECK(sample.at_work().surely());
 }
 
 TEST_CASE("names of functions and what they do to a lock", "[holders]") {

@@ -1,7 +1,6 @@
 // absl::Mutex and absl::CondVar (20220623): a waiter sleeps on a word of its own thread's identity,
 // the object is found by what points back to that.
 #include <algorithm>
-#include <set>
 
 #include "base/text.hpp"
 #include "lens/glibc/parts.hpp"
@@ -11,7 +10,7 @@ namespace {
 
 // base_internal::PerThreadSynch, 256-aligned: next 0; the futex lies at +0x40 of its identity.
 constexpr std::uint64_t word_in_identity = 0x40, identity_mask = 0xff;
-constexpr std::size_t most_waiters = 64, most_words = 512, most_frames_looked_at = 16;
+constexpr std::size_t most_waiters = 65'536, most_words = 512, most_frames_looked_at = 16;
 
 bool is_absl(const View& view, std::size_t i, std::size_t frame) {
   const CodeName& name = view.threads.name_of(view.threads.walks[i].frames[frame]);
@@ -33,15 +32,6 @@ std::optional<std::size_t> absl_frames(const LensContext& context, std::size_t i
   return last;
 }
 
-// All that wait for what this one waits for: they are linked in a ring.
-std::set<std::uint64_t> ring_of(const MemoryImage& image, std::uint64_t identity) {
-  std::set<std::uint64_t> ring;
-  std::uint64_t at = identity;
-  while (at != 0 && ring.size() < most_waiters && ring.insert(at).second)
-    at = image.read<std::uint64_t>(Addr{at}).value_or(0);
-  return ring;
-}
-
 // The words between the waiter's stack pointer and the end of absl's frames.
 std::vector<std::uint64_t> stack_words(const LensContext& context, std::size_t i,
                                        std::size_t outermost) {
@@ -60,12 +50,33 @@ std::vector<std::uint64_t> stack_words(const LensContext& context, std::size_t i
 
 // Mutex::mu_ and CondVar::cv_: the last waiter's identity, the low bits are flags: of a CondVar 1
 // and 2 alone, of a Mutex with waiters 4 as well.
-std::optional<WaitKind> refers_to(std::uint64_t state, const std::set<std::uint64_t>& ring) {
-  if (state == 0 || !ring.contains(state & ~identity_mask)) return std::nullopt;
+std::optional<WaitKind> refers_to(std::uint64_t state, const AbslRings& rings, std::size_t ring) {
+  if (state == 0 || !rings.contains(ring, state & ~identity_mask)) return std::nullopt;
   return (state & identity_mask) < 4 ? WaitKind::condition : WaitKind::mutex;
 }
 
 }  // namespace
+
+// What leads into a ring that is known is taken for a part of it. Beyond the most of all rings
+// together a waiter's object is not found.
+std::size_t AbslRings::of(const MemoryImage& image, std::uint64_t identity) {
+  std::vector<std::uint64_t> met;
+  std::uint64_t at = identity;
+  while (at != 0 && rings_.size() < most_waiters && rings_.try_emplace(at, count_).second) {
+    met.push_back(at);
+    at = image.read<std::uint64_t>(Addr{at}).value_or(0);
+  }
+  const auto end = rings_.find(at);
+  const std::size_t ring = end == rings_.end() ? count_ : end->second;
+  if (ring == count_++) return ring;
+  for (const std::uint64_t member : met) rings_[member] = ring;
+  return ring;
+}
+
+bool AbslRings::contains(std::size_t ring, std::uint64_t identity) const {
+  const auto found = rings_.find(identity);
+  return found != rings_.end() && found->second == ring;
+}
 
 std::optional<Object> find_absl_object(const LensContext& context, std::size_t i,
                                        const FutexWait& futex) {
@@ -82,11 +93,11 @@ std::optional<Object> find_absl_object(const LensContext& context, std::size_t i
   const std::string called = callee_of(context.view, i, *outermost + 1);
   const bool condition = called.find("CondVar") != std::string::npos;
   if (condition) object.kind = WaitKind::condition;
-  const std::set<std::uint64_t> ring = ring_of(context.view.image, identity);
+  const std::size_t ring = context.absl.of(context.view.image, identity);
   for (const std::uint64_t word : stack_words(context, i, *outermost)) {
-    if (word == 0 || word % 8 != 0 || ring.contains(word)) continue;
+    if (word == 0 || word % 8 != 0 || context.absl.contains(ring, word)) continue;
     const auto state = context.view.image.read<std::uint64_t>(Addr{word});
-    const auto kind = state ? refers_to(*state, ring) : std::nullopt;
+    const auto kind = state ? refers_to(*state, context.absl, ring) : std::nullopt;
     if (!kind) continue;
     object.kind = *kind;
     object.address = Addr{word};

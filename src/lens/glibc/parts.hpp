@@ -1,10 +1,25 @@
 // The steps of the C library's lens. Internal to it.
 #pragma once
 
+#include <unordered_map>
+
 #include "lens/glibc/objects.hpp"
 #include "lens/glibc/waits.hpp"
 
 namespace coldcase::glibc {
+
+// The waiters of absl's objects, by identity: all that wait for one are linked in a ring. Each is
+// gone through once for all of its waiters.
+class AbslRings {
+ public:
+  // The number of the ring this one is in.
+  std::size_t of(const MemoryImage& image, std::uint64_t identity);
+  bool contains(std::size_t ring, std::uint64_t identity) const;
+
+ private:
+  std::unordered_map<std::uint64_t, std::size_t> rings_;
+  std::size_t count_ = 0;
+};
 
 struct LensContext {
   const View& view;
@@ -12,6 +27,7 @@ struct LensContext {
   const NativeWaits& native;
   const std::vector<StackMap>& stacks;
   Ledger& ledger;
+  AbslRings& absl;
   int version;  // 236 for 2.36; 0 unknown
 
   std::int64_t tid_of(std::size_t i) const { return view.core.threads[i].tid; }

@@ -149,8 +149,9 @@ void add_runtime(const LensContext& context) {
 
 void look_at_glibc(const View& view, const Pthreads& pthreads, const NativeWaits& native,
                    const std::vector<StackMap>& stacks, Ledger& ledger) {
-  const glibc::LensContext context{view,   pthreads, native,
-                                   stacks, ledger,   read_glibc_version(view)};
+  glibc::AbslRings absl;
+  const glibc::LensContext context{
+      view, pthreads, native, stacks, ledger, absl, read_glibc_version(view)};
   glibc::add_runtime(context);
   const std::size_t before = ledger.facts.resources.size();
   for (std::size_t i = 0; i < view.core.threads.size(); ++i) glibc::look_at_thread(context, i);

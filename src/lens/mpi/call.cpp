@@ -145,13 +145,13 @@ struct Pointers {
   std::vector<Addr> at_call;  // registers of the call's own frame
 };
 
-Pointers pointers_below(const View& view, std::size_t core_thread, std::size_t frame) {
+Pointers pointers_below(const View& view, Rules& rules, std::size_t core_thread,
+                        std::size_t frame) {
   static constexpr std::array<std::size_t, 6> kept{dw_rbx, dw_rbp, dw_r12, dw_r13, dw_r14, dw_r15};
   Pointers pointers;
   const Registers& registers = view.core.threads[core_thread].registers;
   for (const auto index : {Registers::rdi, Registers::rsi, Registers::rdx, Registers::rax})
     pointers.all.push_back(registers.at(index));
-  Rules rules = view.threads.rules;  // the walk may add to them
   std::size_t depth = 0;
   Unwinder(view.image, rules)
       .walk(
@@ -241,12 +241,13 @@ std::string_view name_of_tail_call(std::string_view symbol) {
 
 }  // namespace
 
-std::optional<Call> read_call(const View& view, const Library& library, std::size_t core_thread) {
+std::optional<Call> read_call(const View& view, const Library& library, Rules& rules,
+                              std::size_t core_thread) {
   const Walk& walk = view.threads.walks[core_thread];
   std::optional<Call> call = outermost_call(view, walk, name_of_call);
   if (!call) call = outermost_call(view, walk, name_of_tail_call);
   if (!call || call->kind == CallKind::other) return call;
-  const Pointers pointers = pointers_below(view, core_thread, call->frame);
+  const Pointers pointers = pointers_below(view, rules, core_thread, call->frame);
   for (const Addr at : pointers.all) {
     const auto request = library.read_request(at);
     if (!request || !suits(*request, call->kind)) continue;

@@ -25,8 +25,10 @@ struct Call {
   std::optional<Request> request;
 };
 
-// Nothing when the thread is in none.
-std::optional<Call> read_call(const View& view, const Library& library, std::size_t core_thread);
+// Nothing when the thread is in none. `rules` is a copy of the process's, for all of its threads:
+// walking a stack again may add to them.
+std::optional<Call> read_call(const View& view, const Library& library, Rules& rules,
+                              std::size_t core_thread);
 
 // What Open MPI's own tag of a collective stands for; empty for the program's tags.
 std::string_view meaning_of_tag(std::int64_t tag);

@@ -86,8 +86,9 @@ void MpiLens::read(const Seen& seen) {
   Rank rank{&seen, std::move(*library), process.mpi, {static_cast<std::uint32_t>(before)}, {}};
   ranks_.push_back(std::move(rank));
   Rank& added = ranks_.back();  // calls point into its library's vector, which moves along
+  Rules rules = seen.view.threads.rules;
   for (std::size_t i = 0; i < seen.view.core.threads.size(); ++i) {
-    if (auto call = read_call(seen.view, added.library, i))
+    if (auto call = read_call(seen.view, added.library, rules, i))
       added.calls.push_back({i, std::move(*call)});
   }
 }
