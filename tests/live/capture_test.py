@@ -563,6 +563,39 @@ def what_is_there_stays(bench: Bench) -> Problems:
 
 
 @check
+def a_folder_that_others_may_change(bench: Bench) -> Problems:
+    """gdb opens core.PID by name: nobody else may put a link of theirs there meanwhile."""
+    needs_gdb()
+    problems: Problems = []
+    with tree(bench) as truth:
+        for mode, code in ((0o777, 73), (0o770, 73), (0o1777, 0), (0o755, 0)):
+            out = output(bench)
+            os.makedirs(out)
+            os.chmod(out, mode)
+            done = capture(bench, truth["pid"], "-o", out)
+            problems += unclear(done, 73, "chmod go-w") if code else wrong_code(done, 0)
+        if os.getuid() == 0:
+            out = output(bench)
+            os.makedirs(out)
+            os.chown(out, NOBODY, -1)
+            problems += unclear(capture(bench, truth["pid"], "-o", out), 73, str(NOBODY))
+        return problems + standing_still(truth)
+
+
+@check
+def started_without_standard_descriptors(bench: Bench) -> Problems:
+    """What is opened next must not become descriptor 0, 1 or 2."""
+    needs_gdb()
+    out = output(bench)
+    with tree(bench) as truth:
+        line = 'exec "$0" capture "$1" -o "$2" <&- >&- 2>&-'
+        subprocess.run(["sh", "-c", line, bench.program, str(truth["pid"]), out], timeout=120)
+        problems = differing("files", sorted(os.listdir(out)), [
+            "core.%d%s" % (truth["pid"], suffix) for suffix in (".side-car.json", ".zst")])
+        return problems + standing_still(truth)
+
+
+@check
 def no_gcore(bench: Bench) -> Problems:
     environment = dict(os.environ, PATH=bench.work)
     done = capture(bench, os.getppid(), "-o", output(bench), env=environment)
