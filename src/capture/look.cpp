@@ -90,10 +90,6 @@ void add_mappings(SideCar& side_car) {
   const auto text = read_proc(proc_path(side_car.pid, "maps"));
   if (!text) return lacks(side_car, "mappings", errno);
   side_car.mappings = parse_maps(*text);
-  if (side_car.mappings.size() > most_rows) {
-    side_car.mappings.resize(most_rows);
-    side_car.incomplete.emplace_back("mappings beyond the first 262144");
-  }
 }
 
 std::uint64_t socket_inode(const OpenFile& file) {
@@ -124,6 +120,7 @@ SideCar Look::at(std::int64_t pid) {
   add_mappings(side_car);
   add_sockets(side_car);
   add_locks(side_car, files);
+  side_car.settle();
   return side_car;
 }
 

@@ -10,7 +10,7 @@ constexpr std::string_view text =
 R"schema({
  "$schema": "https://json-schema.org/draft/2020-12/schema",
  "title": "coldcase side-car, version 1",
- "description": "What `coldcase capture` writes beside a core: what the core lacks, read from /proc just before the process was stopped. Named like the core, without .zst, plus .side-car.json. Everything but schema, schema_version and process.pid is optional; absent is unknown; 0 and [] are facts. A reader ignores keys it does not know and treats an unknown word as other. Addresses and 64-bit words are hexadecimal text, counts and ids are numbers. A device is (major, minor) as makedev(3) packs them. It never holds the environment, command-line arguments or memory; it does hold paths of open files and addresses of sockets, so it is as private as the core: both are written 0600.",
+ "description": "What `coldcase capture` writes beside a core: what the core lacks, read from /proc just before the process was stopped. Named like the core, without .zst, plus .side-car.json. A list that was longer than its maxItems was cut, and incomplete says so. Everything but schema, schema_version and process.pid is optional; absent is unknown; 0 and [] are facts. A reader ignores keys it does not know and treats an unknown word as other. Addresses and 64-bit words are hexadecimal text, counts and ids are numbers. A device is (major, minor) as makedev(3) packs them. It never holds the environment, command-line arguments or memory; it does hold paths of open files and addresses of sockets, so it is as private as the core: both are written 0600.",
  "type": "object",
  "required": [
   "schema",
@@ -67,6 +67,7 @@ R"schema({
     "children": {
      "description": "Its living children.",
      "type": "array",
+     "maxItems": 4096,
      "items": {
       "description": "pid",
       "type": "integer",
@@ -79,7 +80,7 @@ R"schema({
   "zombies": {
    "description": "Children that have ended and were not waited for.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 4096,
    "items": {
     "type": "object",
     "required": [
@@ -103,7 +104,7 @@ R"schema({
   "threads": {
    "description": "/proc/PID/task.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 65536,
    "items": {
     "type": "object",
     "required": [
@@ -148,7 +149,7 @@ R"schema({
   "files": {
    "description": "/proc/PID/fd and fdinfo.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 65536,
    "items": {
     "type": "object",
     "required": [
@@ -189,6 +190,7 @@ R"schema({
      "polls": {
       "description": "eventpoll: the descriptors it watches.",
       "type": "array",
+      "maxItems": 65536,
       "items": {
        "type": "integer",
        "minimum": 0,
@@ -212,7 +214,7 @@ R"schema({
   "sockets": {
    "description": "Rows of /proc/PID/net for the sockets among its files.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 65536,
    "items": {
     "type": "object",
     "required": [
@@ -266,7 +268,7 @@ R"schema({
   "mappings": {
    "description": "Rows of /proc/PID/maps that have a file or are shared.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 65536,
    "items": {
     "type": "object",
     "required": [
@@ -309,7 +311,7 @@ R"schema({
   "locks": {
    "description": "Rows of /proc/locks on files the process has open, or that it holds; device and inode are those of the row in files.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 16384,
    "items": {
     "type": "object",
     "required": [

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <coldcase/address.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -68,6 +69,12 @@ struct FileLock {
   std::optional<std::uint64_t> end;  // absent: to the end of the file
 };
 
+// How many rows of each list are taken; what lies beyond is left out, and `incomplete` says so.
+struct SideCarLimits {
+  static constexpr std::size_t children = 4096, zombies = 4096, locks = 16384, tasks = 65536,
+                               files = 65536, polls = 65536, sockets = 65536, mappings = 65536;
+};
+
 struct SideCar {
   std::string path;      // of the side-car file
   std::string taken_at;  // RFC 3339, UTC
@@ -85,12 +92,13 @@ struct SideCar {
   std::vector<FileLock> locks;
   std::vector<std::string> incomplete;  // what could not be read, as sentences
 
-  const OpenFile* find_file(std::int64_t fd) const {
-    for (const OpenFile& file : files) {
-      if (file.fd == fd) return &file;
-    }
-    return nullptr;
-  }
+  // Cuts the lists to their limits, and sorts files by fd and sockets by inode. The reader and
+  // `capture` do so once; who makes a SideCar by hand in another order calls it before finding.
+  void settle();
+
+  // The first of that number; only after settle().
+  const OpenFile* find_file(std::int64_t fd) const;
+  const SocketInfo* find_socket(std::uint64_t inode) const;
 };
 
 }  // namespace coldcase

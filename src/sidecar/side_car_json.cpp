@@ -74,7 +74,7 @@ template <class T>
 void write_list(const char* key, const std::vector<T>& rows, std::ostream& out) {
   if (rows.empty()) return;
   out << ",\n \"" << key << "\": [";
-  for (std::size_t i = 0; i < rows.size() && i < side_car_row_limit; ++i)
+  for (std::size_t i = 0; i < rows.size(); ++i)
     out << (i == 0 ? "\n  " : ",\n  ") << line_of(rows[i]);
   out << "\n ]";
 }
@@ -145,6 +145,7 @@ class Row {
   void wholes(const char* key, std::vector<T>& into) {
     const auto* found = find<std::vector<std::int64_t>>(key);
     if (found == nullptr) return;
+    into.clear();  // of an object that is told twice the later one counts
     for (const std::int64_t value : *found) {
       if (value < 0 || value > std::numeric_limits<T>::max()) return refuse(key);
       into.push_back(static_cast<T>(value));
@@ -211,7 +212,10 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   }
   bool start_array(std::size_t) override {
     if (!deeper()) return false;
-    if (depth_ == 2) in_list_ = true;
+    if (depth_ == 2) {
+      in_list_ = true;
+      clear_list();
+    }
     if (row_depth_ == none || depth_ != row_depth_ + 1) return true;
     in_row_list_ = true;
     return add_field(std::vector<std::int64_t>{});
@@ -263,45 +267,58 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     const auto* number = std::get_if<std::int64_t>(&value);
     if (!in_row_list_ || number == nullptr || depth_ != row_depth_ + 1) return true;
     auto* list = std::get_if<std::vector<std::int64_t>>(&row_.values.back().second);
-    if (list == nullptr) return true;
-    if (list->size() >= side_car_row_limit) return fail(section_ + ": a list is too long");
-    list->push_back(*number);
+    if (list != nullptr && list->size() <= most_of(field_)) list->push_back(*number);
     return true;
   }
 
+  // One more than the limit is kept: settle() cuts it off and says so.
   template <class T>
-  void take(std::vector<T>& into) {
-    if (into.size() >= side_car_row_limit) {
-      row_.problem = "more rows than a process can have";
-      return;
-    }
+  bool take(std::vector<T>& into, std::size_t limit) {
+    if (into.size() > limit) return false;
     T value{};
     describe(row_, value);
     into.push_back(std::move(value));
+    return true;
+  }
+
+  static std::size_t most_of(std::string_view list) {
+    return list == "children" ? SideCarLimits::children : SideCarLimits::polls;
   }
 
   void take_row() {
+    using Limits = SideCarLimits;
     if (section_ == "process") return describe(row_, side_car);
-    if (section_ == "threads") return take(side_car.tasks);
-    if (section_ == "files") return take(side_car.files);
-    if (section_ == "sockets") return take(side_car.sockets);
-    if (section_ == "locks") return take(side_car.locks);
-    if (section_ == "mappings") {
-      take(side_car.mappings);
-      const Range range = side_car.mappings.empty() ? Range{} : side_car.mappings.back().range;
+    if (section_ == "threads") take(side_car.tasks, Limits::tasks);
+    if (section_ == "files") take(side_car.files, Limits::files);
+    if (section_ == "sockets") take(side_car.sockets, Limits::sockets);
+    if (section_ == "locks") take(side_car.locks, Limits::locks);
+    if (section_ == "mappings" && take(side_car.mappings, Limits::mappings)) {
+      const Range range = side_car.mappings.back().range;
       if (range.end < range.begin) row_.problem = "a range ends before it begins";
     }
     if (section_ == "zombies") take_zombie();
   }
 
   void take_zombie() {
-    std::vector<Zombie> one;
-    take(one);
-    if (one.empty() || side_car.zombies.size() >= side_car_row_limit) return;
-    side_car.zombies.push_back(one[0].pid);
-    const auto status = one[0].status;
-    if (status && *status >= 0 && *status <= 0xffff)
-      side_car.statuses[one[0].pid] = static_cast<std::int32_t>(*status);
+    if (side_car.zombies.size() > SideCarLimits::zombies) return;
+    Zombie zombie;
+    describe(row_, zombie);
+    side_car.zombies.push_back(zombie.pid);
+    if (zombie.status && *zombie.status >= 0 && *zombie.status <= 0xffff)
+      side_car.statuses[zombie.pid] = static_cast<std::int32_t>(*zombie.status);
+  }
+
+  // A list that comes twice: the later one counts, as with every key of JSON.
+  void clear_list() {
+    if (section_ == "threads") side_car.tasks.clear();
+    if (section_ == "files") side_car.files.clear();
+    if (section_ == "sockets") side_car.sockets.clear();
+    if (section_ == "locks") side_car.locks.clear();
+    if (section_ == "mappings") side_car.mappings.clear();
+    if (section_ == "incomplete") side_car.incomplete.clear();
+    if (section_ != "zombies") return;
+    side_car.zombies.clear();
+    side_car.statuses.clear();
   }
 
   std::size_t depth_ = 0;
@@ -355,6 +372,7 @@ tl::expected<SideCar, std::string> parse_side_car(std::string_view text) {
   if (!reader.version.starts_with("1."))
     return tl::unexpected("its schema version is " + reader.version + "; this program reads 1.x");
   if (reader.side_car.pid <= 0) return tl::unexpected<std::string>("it names no process");
+  reader.side_car.settle();
   return std::move(reader.side_car);
 }
 
