@@ -30,6 +30,37 @@ R"schema({
    "type": "string",
    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
   },
+  "boot": {
+   "description": "Equal in two side-cars: pids, inodes, pipes and sockets of both are of one running kernel. The first 16 digits of a SHA-256 over the boot id, which itself is not told.",
+   "type": "string",
+   "pattern": "^[0-9a-f]{16}$"
+  },
+  "namespaces": {
+   "description": "Equal in two side-cars: both processes are in that same namespace. The first 16 digits of a SHA-256 over the boot id and what /proc/PID/ns/NAME points to.",
+   "type": "object",
+   "properties": {
+    "mnt": {
+     "description": "Mounts: paths.",
+     "type": "string",
+     "pattern": "^[0-9a-f]{16}$"
+    },
+    "pid": {
+     "description": "Process ids as the process itself sees them: inner_pid, inner_tid.",
+     "type": "string",
+     "pattern": "^[0-9a-f]{16}$"
+    },
+    "ipc": {
+     "description": "System V objects and POSIX message queues.",
+     "type": "string",
+     "pattern": "^[0-9a-f]{16}$"
+    },
+    "net": {
+     "description": "Addresses, ports, abstract unix names.",
+     "type": "string",
+     "pattern": "^[0-9a-f]{16}$"
+    }
+   }
+  },
   "process": {
    "type": "object",
    "required": [

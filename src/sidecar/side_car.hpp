@@ -82,6 +82,10 @@ struct SideCar {
   std::int64_t inner_pid = 0;  // in the process's own PID namespace; 0 unknown
   std::string name;            // comm
   std::string executable;
+  // Where its numbers mean what they mean in another side-car: digests of 16 hex digits, equal for
+  // one boot of one machine, and for one namespace of it. mount: paths; pid: inner ids;
+  // ipc: System V objects; net: addresses and ports. Empty: unknown.
+  std::string boot, mount_space, pid_space, ipc_space, net_space;
   std::vector<std::int64_t> children;
   std::vector<std::int64_t> zombies;  // children that have ended and were not waited for
   std::map<std::int64_t, std::int32_t> statuses;  // of zombies, as wait(2) tells it, where known

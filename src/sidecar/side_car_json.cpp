@@ -26,6 +26,11 @@ bool is_time(std::string_view text) {
   return true;
 }
 
+bool is_digest(std::string_view text) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  return text.size() == 16 && text.find_first_not_of(digits) == std::string_view::npos;
+}
+
 // Writing: one row of a list is one line.
 class Writer {
  public:
@@ -44,6 +49,7 @@ class Writer {
   void text(const char* key, const std::string& value) {
     if (!value.empty()) row[key] = clean_text(value);
   }
+  void digest(const char* key, const std::string& value) { text(key, value); }
   void flag(const char* key, bool value) {
     if (value) row[key] = true;
   }
@@ -123,6 +129,12 @@ class Row {
   void text(const char* key, std::string& value) {
     if (const auto* found = find<std::string>(key)) value = clean_text(*found);
   }
+  void digest(const char* key, std::string& value) {
+    const auto* found = find<std::string>(key);
+    if (found == nullptr) return;
+    if (!is_digest(*found)) return refuse(key);
+    value = *found;
+  }
   void flag(const char* key, bool& value) {
     if (const auto* found = find<bool>(key)) value = *found;
   }
@@ -195,8 +207,8 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   bool start_object(std::size_t) override {
     if (!deeper()) return false;
     if (depth_ == 1) root_ = true;
-    const bool process = depth_ == 2 && section_ == "process";
-    if (process || (depth_ == 3 && in_list_)) {
+    const bool alone = depth_ == 2 && (section_ == "process" || section_ == "namespaces");
+    if (alone || (depth_ == 3 && in_list_)) {
       row_depth_ = depth_;
       row_ = {};
     }
@@ -251,6 +263,10 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
       if (!is_time(*text)) return fail("taken_at is no time in UTC");
       side_car.taken_at = *text;
     }
+    if (depth_ == 1 && section_ == "boot") {
+      if (!is_digest(*text)) return fail("boot is not what it should be");
+      side_car.boot = *text;
+    }
     if (depth_ == 2 && in_list_ && section_ == "incomplete" && side_car.incomplete.size() < 64)
       side_car.incomplete.push_back(clean_text(*text, 256));
     return true;
@@ -288,6 +304,10 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   void take_row() {
     using Limits = SideCarLimits;
     if (section_ == "process") return describe(row_, side_car);
+    if (section_ == "namespaces") {
+      Namespaces spaces{side_car};
+      return describe(row_, spaces);
+    }
     if (section_ == "threads") take(side_car.tasks, Limits::tasks);
     if (section_ == "files") take(side_car.files, Limits::files);
     if (section_ == "sockets") take(side_car.sockets, Limits::sockets);
@@ -346,7 +366,11 @@ void render_side_car(const SideCar& side_car, std::ostream& out) {
   out << "{\n \"schema\": \"coldcase/side-car\",\n \"schema_version\": \""
       << side_car_schema_version << '"';
   if (!side_car.taken_at.empty()) out << ",\n \"taken_at\": \"" << side_car.taken_at << '"';
+  if (!side_car.boot.empty()) out << ",\n \"boot\": \"" << side_car.boot << '"';
   out << ",\n \"process\": " << sidecar::line_of(side_car);
+  SideCar copy = side_car;  // one description serves reading too
+  const std::string spaces = sidecar::line_of(sidecar::Namespaces{copy});
+  if (spaces != "{}") out << ",\n \"namespaces\": " << spaces;
   sidecar::write_list("zombies", sidecar::zombies_of(side_car), out);
   sidecar::write_list("threads", side_car.tasks, out);
   sidecar::write_list("files", side_car.files, out);

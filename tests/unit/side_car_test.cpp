@@ -72,6 +72,11 @@ TEST_CASE("what is written is read back") {
   const auto read = parse_side_car(text);
   REQUIRE(read);
   CHECK(text_of_side_car(*read) == text);
+  CHECK(read->boot == "0123456789abcdef");
+  CHECK(read->mount_space == "1111111111111111");
+  CHECK(read->pid_space == "2222222222222222");
+  CHECK(read->ipc_space == "3333333333333333");
+  CHECK(read->net_space == "4444444444444444");
   CHECK(read->files.at(0).inode == ~std::uint64_t{0});
   CHECK(read->files.at(1).polls == std::vector<std::int32_t>{0, 7});
   CHECK(read->files.at(2).eventfd == 0);
@@ -134,6 +139,11 @@ TEST_CASE("what is no side-car is refused with a reason") {
   CHECK(problem_of(with_rows(R"("files":[{"fd":18446744073709551615}])")) ==
         "a number is out of range");
   CHECK(problem_of(with_rows(R"("taken_at":"yesterday")")) == "taken_at is no time in UTC");
+  CHECK(problem_of(with_rows(R"("boot":"0123")")) == "boot is not what it should be");
+  CHECK(problem_of(with_rows(R"("boot":"0123456789ABCDEF")")) == "boot is not what it should be");
+  CHECK(problem_of(with_rows(R"("namespaces":{"net":"0123456789abcde "})")) ==
+        "namespaces: net is not what it should be");
+  CHECK(problem_of(with_rows(R"("namespaces":{"user":5,"pid":"0123456789abcdef"})")).empty());
   CHECK(problem_of(std::string(100000, '[')) == "it is nested too deep");
 }
 
