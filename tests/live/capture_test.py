@@ -586,7 +586,7 @@ def a_folder_that_others_may_change(bench: Bench) -> Problems:
             os.makedirs(out)
             os.chmod(out, mode)
             done = capture(bench, truth["pid"], "-o", out)
-            problems += unclear(done, 73, "chmod go-w") if code else wrong_code(done, 0)
+            problems += unclear(done, 73, out) if code else wrong_code(done, 0)
         if os.getuid() == 0:
             out = output(bench)
             os.makedirs(out)
