@@ -8,6 +8,9 @@
 
 namespace coldcase::sidecar {
 
+inline constexpr std::int64_t largest =
+    (std::int64_t{1} << 53) - 1;  // what every JSON reader holds
+
 template <class Io>
 void describe(Io& io, TaskInfo& task) {
   io.whole("tid", task.tid);
