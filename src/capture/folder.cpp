@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 #include "capture/messages.hpp"
@@ -20,16 +21,28 @@ bool is_program(const std::string& path) {
          ::access(path.c_str(), X_OK) == 0;
 }
 
+// gdb opens core.PID by name again: whoever may rename entries could put a link of theirs there.
+// With the sticky bit (/tmp) only their owners and the folder's may.
+std::optional<Error> why_unsafe(int fd, const std::string& path) {
+  struct stat about {};
+  if (::fstat(fd, &about) != 0) return messages::no_folder(path, errno);
+  if (about.st_uid != ::geteuid() && about.st_uid != 0)
+    return messages::folder_of_another(path, about.st_uid);
+  if ((about.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (about.st_mode & S_ISVTX) == 0)
+    return messages::folder_is_shared(path);
+  if (::faccessat(fd, ".", W_OK, AT_EACCESS) != 0) return messages::no_folder(path, errno);
+  return std::nullopt;
+}
+
 }  // namespace
 
 Folder::Folder(const std::string& path) : path_(path) {
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) throw messages::no_folder(path, errno);
   fd_ = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd_ < 0) throw messages::no_folder(path, errno);
-  if (::faccessat(fd_, ".", W_OK, AT_EACCESS) != 0) {
-    const int error = errno;
+  if (const auto problem = why_unsafe(fd_, path)) {
     ::close(fd_);
-    throw messages::no_folder(path, error);
+    throw Error(*problem);
   }
 }
 

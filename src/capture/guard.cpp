@@ -14,7 +14,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include "capture/guardian.hpp"
@@ -138,7 +138,8 @@ class Guard {
 
   // Until gcore ends, the other side is gone, or nothing was written for too long.
   Dump::End await(pid_t child, const char* name, int& status) const {
-    std::optional<std::pair<off_t, blkcnt_t>> seen;
+    constexpr std::pair<off_t, blkcnt_t> absent{-1, -1};
+    auto seen = absent;
     auto last = Clock::now();
     for (int round = 0;; ++round) {
       if (::waitpid(child, &status, WNOHANG) == child) return Dump::End::exited;
@@ -146,8 +147,9 @@ class Guard {
       ::poll(&socket, 1, round < 100 ? 5 : 50);
       if (socket.revents != 0) return Dump::End::interrupted;
       struct stat about {};
-      if (::fstatat(setup_.folder, name, &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
-      const std::pair<off_t, blkcnt_t> now{about.st_size, about.st_blocks};
+      std::pair<off_t, blkcnt_t> now = absent;  // somebody may have removed it
+      if (::fstatat(setup_.folder, name, &about, AT_SYMLINK_NOFOLLOW) == 0)
+        now = {about.st_size, about.st_blocks};
       if (seen != now) last = Clock::now();
       seen = now;
       if (Clock::now() - last > std::chrono::seconds(stall_seconds)) return Dump::End::stalled;

@@ -12,7 +12,9 @@
 #include <cstring>
 #include <ctime>
 #include <set>
+#include <utility>
 
+#include "base/digest.hpp"
 #include "capture/proc_files.hpp"
 #include "capture/unix_peers.hpp"
 
@@ -63,6 +65,29 @@ void add_process(SideCar& side_car) {
   }
 }
 
+// Whether two captures are of one machine, without telling which: the boot id is the machine's own.
+std::string digest_of(const std::string& text) {
+  return sha256_hex(text).substr(0, 16);
+}
+
+// The initial namespaces have the same inodes on every machine: only with its boot are they a name.
+void add_spaces(SideCar& side_car) {
+  const auto boot = read_proc("/proc/sys/kernel/random/boot_id");
+  if (!boot || boot->empty()) return lacks(side_car, "boot and namespaces", boot ? EIO : errno);
+  side_car.boot = digest_of(*boot);
+  const std::array<std::pair<const char*, std::string*>, 4> spaces{{{"mnt", &side_car.mount_space},
+                                                                    {"pid", &side_car.pid_space},
+                                                                    {"ipc", &side_car.ipc_space},
+                                                                    {"net", &side_car.net_space}}};
+  for (const auto& [name, digest] : spaces) {
+    const auto link = read_link(proc_path(side_car.pid, std::string("ns/") + name));
+    if (link)
+      *digest = digest_of(*boot + *link);  // "mnt:[4026531841]"
+    else
+      lacks(side_car, std::string(name) + " namespace", errno);
+  }
+}
+
 void add_tasks(SideCar& side_car) {
   const std::string folder = proc_path(side_car.pid, "task/");
   const auto tids = list_numbers(folder);
@@ -90,10 +115,6 @@ void add_mappings(SideCar& side_car) {
   const auto text = read_proc(proc_path(side_car.pid, "maps"));
   if (!text) return lacks(side_car, "mappings", errno);
   side_car.mappings = parse_maps(*text);
-  if (side_car.mappings.size() > most_rows) {
-    side_car.mappings.resize(most_rows);
-    side_car.incomplete.emplace_back("mappings beyond the first 262144");
-  }
 }
 
 std::uint64_t socket_inode(const OpenFile& file) {
@@ -119,11 +140,13 @@ SideCar Look::at(std::int64_t pid) {
   side_car.pid = pid;
   side_car.taken_at = now_utc();
   add_process(side_car);
+  add_spaces(side_car);
   add_tasks(side_car);
   const KernelFiles files = add_files(side_car);
   add_mappings(side_car);
   add_sockets(side_car);
   add_locks(side_car, files);
+  side_car.settle();
   return side_car;
 }
 

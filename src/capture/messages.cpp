@@ -131,6 +131,21 @@ Error no_folder(const std::string& path, int error) {
               ". Name another with -o"};
 }
 
+Error folder_of_another(const std::string& path, std::int64_t uid) {
+  return {Trouble::cannot_write, "capture: the folder " + clean_text(path) + " is of user " +
+                                     std::to_string(uid) +
+                                     ", who could exchange the cores while they are written. "
+                                     "Name a folder of your own with -o"};
+}
+
+Error folder_is_shared(const std::string& path) {
+  return {Trouble::cannot_write,
+          "capture: others may write in the folder " + clean_text(path) +
+              " and could exchange the cores while they are written. Name another with -o, or:  "
+              "chmod go-w " +
+              clean_text(path)};
+}
+
 Error exists(const std::string& path) {
   return {Trouble::cannot_write,
           "capture: " + clean_text(path) +

@@ -26,6 +26,8 @@ Error refused_by_kernel(std::int64_t pid);
 
 Error no_gcore(const std::string& wanted);
 Error no_folder(const std::string& path, int error);
+Error folder_of_another(const std::string& path, std::int64_t uid);
+Error folder_is_shared(const std::string& path);  // by its mode
 Error exists(const std::string& path);
 Error cannot_write(const std::string& path, int error);
 Error no_guardian(int error);

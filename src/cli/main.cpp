@@ -1,4 +1,5 @@
 // The program: arguments in, one command, an exit code out.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -17,9 +18,20 @@ void on_bus_error(int) {
   ::_exit(coldcase::cli::exit_read_error);
 }
 
+// A program may be started with descriptors 0-2 closed (`coldcase ... >&-`); the next file opened
+// would then be "standard output", and written to, or replaced in the guardian by /dev/null. What
+// stands there instead fails as the closed one did: 0 cannot be read, 1 and 2 cannot be written.
+void fill_standard_descriptors() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0)
+      (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  fill_standard_descriptors();
   struct sigaction action {};
   action.sa_handler = on_bus_error;
   ::sigaction(SIGBUS, &action, nullptr);

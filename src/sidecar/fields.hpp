@@ -1,11 +1,15 @@
 // The fields of a side-car's rows, listed once: writer and reader are both visitors of these.
 // whole: an integer; known: one whose 0 is "unknown" and not written; fact: 64 bits, as hexadecimal
-// text; word: the same, 0 is "unknown"; text, flag, wholes (a list): not written when empty, false.
+// text; word: the same, 0 is "unknown"; text, flag, wholes (a list), digest (16 hexadecimal
+// digits): not written when empty, false.
 #pragma once
 
 #include "sidecar/side_car.hpp"
 
 namespace coldcase::sidecar {
+
+inline constexpr std::int64_t largest =
+    (std::int64_t{1} << 53) - 1;  // what every JSON reader holds
 
 template <class Io>
 void describe(Io& io, TaskInfo& task) {
@@ -74,6 +78,19 @@ template <class Io>
 void describe(Io& io, Zombie& zombie) {
   io.whole("pid", zombie.pid);
   io.maybe_whole("status", zombie.status);
+}
+
+// The object "namespaces".
+struct Namespaces {
+  SideCar& side_car;
+};
+
+template <class Io>
+void describe(Io& io, Namespaces& spaces) {
+  io.digest("mnt", spaces.side_car.mount_space);
+  io.digest("pid", spaces.side_car.pid_space);
+  io.digest("ipc", spaces.side_car.ipc_space);
+  io.digest("net", spaces.side_car.net_space);
 }
 
 // The object "process"; its zombies are a list of their own.

@@ -10,7 +10,7 @@ constexpr std::string_view text =
 R"schema({
  "$schema": "https://json-schema.org/draft/2020-12/schema",
  "title": "coldcase side-car, version 1",
- "description": "What `coldcase capture` writes beside a core: what the core lacks, read from /proc just before the process was stopped. Named like the core, without .zst, plus .side-car.json. Everything but schema, schema_version and process.pid is optional; absent is unknown; 0 and [] are facts. A reader ignores keys it does not know and treats an unknown word as other. Addresses and 64-bit words are hexadecimal text, counts and ids are numbers. A device is (major, minor) as makedev(3) packs them. It never holds the environment, command-line arguments or memory; it does hold paths of open files and addresses of sockets, so it is as private as the core: both are written 0600.",
+ "description": "What `coldcase capture` writes beside a core: what the core lacks, read from /proc just before the process was stopped. Named like the core, without .zst, plus .side-car.json. A list that was longer than its maxItems was cut, and incomplete says so. Everything but schema, schema_version and process.pid is optional; absent is unknown; 0 and [] are facts. A reader ignores keys it does not know and treats an unknown word as other. Addresses and 64-bit words are hexadecimal text, counts and ids are numbers. A device is (major, minor) as makedev(3) packs them. It never holds the environment, command-line arguments or memory; it does hold paths of open files and addresses of sockets, so it is as private as the core: both are written 0600.",
  "type": "object",
  "required": [
   "schema",
@@ -29,6 +29,37 @@ R"schema({
    "description": "When /proc was read, UTC.",
    "type": "string",
    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$"
+  },
+  "boot": {
+   "description": "Equal in two side-cars: pids, inodes, pipes and sockets of both are of one running kernel. The first 16 digits of a SHA-256 over the boot id, which itself is not told.",
+   "type": "string",
+   "pattern": "^[0-9a-f]{16}$"
+  },
+  "namespaces": {
+   "description": "Equal in two side-cars: both processes are in that same namespace. The first 16 digits of a SHA-256 over the boot id and what /proc/PID/ns/NAME points to.",
+   "type": "object",
+   "properties": {
+    "mnt": {
+     "description": "Mounts: paths.",
+     "type": "string",
+     "pattern": "^[0-9a-f]{16}$"
+    },
+    "pid": {
+     "description": "Process ids as the process itself sees them: inner_pid, inner_tid.",
+     "type": "string",
+     "pattern": "^[0-9a-f]{16}$"
+    },
+    "ipc": {
+     "description": "System V objects and POSIX message queues.",
+     "type": "string",
+     "pattern": "^[0-9a-f]{16}$"
+    },
+    "net": {
+     "description": "Addresses, ports, abstract unix names.",
+     "type": "string",
+     "pattern": "^[0-9a-f]{16}$"
+    }
+   }
   },
   "process": {
    "type": "object",
@@ -67,6 +98,7 @@ R"schema({
     "children": {
      "description": "Its living children.",
      "type": "array",
+     "maxItems": 4096,
      "items": {
       "description": "pid",
       "type": "integer",
@@ -79,7 +111,7 @@ R"schema({
   "zombies": {
    "description": "Children that have ended and were not waited for.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 4096,
    "items": {
     "type": "object",
     "required": [
@@ -103,7 +135,7 @@ R"schema({
   "threads": {
    "description": "/proc/PID/task.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 65536,
    "items": {
     "type": "object",
     "required": [
@@ -148,7 +180,7 @@ R"schema({
   "files": {
    "description": "/proc/PID/fd and fdinfo.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 65536,
    "items": {
     "type": "object",
     "required": [
@@ -189,6 +221,7 @@ R"schema({
      "polls": {
       "description": "eventpoll: the descriptors it watches.",
       "type": "array",
+      "maxItems": 65536,
       "items": {
        "type": "integer",
        "minimum": 0,
@@ -212,7 +245,7 @@ R"schema({
   "sockets": {
    "description": "Rows of /proc/PID/net for the sockets among its files.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 65536,
    "items": {
     "type": "object",
     "required": [
@@ -266,7 +299,7 @@ R"schema({
   "mappings": {
    "description": "Rows of /proc/PID/maps that have a file or are shared.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 65536,
    "items": {
     "type": "object",
     "required": [
@@ -309,7 +342,7 @@ R"schema({
   "locks": {
    "description": "Rows of /proc/locks on files the process has open, or that it holds; device and inode are those of the row in files.",
    "type": "array",
-   "maxItems": 262144,
+   "maxItems": 16384,
    "items": {
     "type": "object",
     "required": [

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <coldcase/address.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -68,6 +69,12 @@ struct FileLock {
   std::optional<std::uint64_t> end;  // absent: to the end of the file
 };
 
+// How many rows of each list are taken; what lies beyond is left out, and `incomplete` says so.
+struct SideCarLimits {
+  static constexpr std::size_t children = 4096, zombies = 4096, locks = 16384, tasks = 65536,
+                               files = 65536, polls = 65536, sockets = 65536, mappings = 65536;
+};
+
 struct SideCar {
   std::string path;      // of the side-car file
   std::string taken_at;  // RFC 3339, UTC
@@ -75,6 +82,10 @@ struct SideCar {
   std::int64_t inner_pid = 0;  // in the process's own PID namespace; 0 unknown
   std::string name;            // comm
   std::string executable;
+  // Where its numbers mean what they mean in another side-car: digests of 16 hex digits, equal for
+  // one boot of one machine, and for one namespace of it. mount: paths; pid: inner ids;
+  // ipc: System V objects; net: addresses and ports. Empty: unknown.
+  std::string boot, mount_space, pid_space, ipc_space, net_space;
   std::vector<std::int64_t> children;
   std::vector<std::int64_t> zombies;  // children that have ended and were not waited for
   std::map<std::int64_t, std::int32_t> statuses;  // of zombies, as wait(2) tells it, where known
@@ -85,12 +96,13 @@ struct SideCar {
   std::vector<FileLock> locks;
   std::vector<std::string> incomplete;  // what could not be read, as sentences
 
-  const OpenFile* find_file(std::int64_t fd) const {
-    for (const OpenFile& file : files) {
-      if (file.fd == fd) return &file;
-    }
-    return nullptr;
-  }
+  // Cuts the lists to their limits, and sorts files by fd and sockets by inode. The reader and
+  // `capture` do so once; who makes a SideCar by hand in another order calls it before finding.
+  void settle();
+
+  // The first of that number; only after settle().
+  const OpenFile* find_file(std::int64_t fd) const;
+  const SocketInfo* find_socket(std::uint64_t inode) const;
 };
 
 }  // namespace coldcase

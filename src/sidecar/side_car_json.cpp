@@ -3,7 +3,6 @@
 #include <charconv>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <ostream>
 #include <variant>
 
 #include "base/text.hpp"
@@ -14,7 +13,6 @@ namespace sidecar {
 namespace {
 
 constexpr std::size_t depth_limit = 64, field_limit = 64;
-constexpr std::int64_t largest = (std::int64_t{1} << 53) - 1;  // what every JSON reader holds
 
 bool is_time(std::string_view text) {
   constexpr std::string_view shape = "0000-00-00T00:00:00Z";
@@ -26,69 +24,9 @@ bool is_time(std::string_view text) {
   return true;
 }
 
-// Writing: one row of a list is one line.
-class Writer {
- public:
-  nlohmann::ordered_json row = nlohmann::ordered_json::object();
-
-  void whole(const char* key, std::int64_t value) {
-    if (value >= -largest && value <= largest) row[key] = value;
-  }
-  void known(const char* key, std::int64_t value) {
-    if (value != 0) whole(key, value);
-  }
-  void fact(const char* key, std::uint64_t value) { row[key] = hex(value); }
-  void word(const char* key, std::uint64_t value) {
-    if (value != 0) fact(key, value);
-  }
-  void text(const char* key, const std::string& value) {
-    if (!value.empty()) row[key] = clean_text(value);
-  }
-  void flag(const char* key, bool value) {
-    if (value) row[key] = true;
-  }
-  void maybe_whole(const char* key, std::optional<std::int64_t> value) {
-    if (value) whole(key, *value);
-  }
-  void maybe_count(const char* key, std::optional<std::uint64_t> value) {
-    if (value && *value <= static_cast<std::uint64_t>(largest)) row[key] = *value;
-  }
-  void maybe_word(const char* key, std::optional<std::uint64_t> value) {
-    if (value) fact(key, *value);
-  }
-  template <class T>
-  void wholes(const char* key, const std::vector<T>& values) {
-    if (!values.empty()) row[key] = values;
-  }
-};
-
-template <class T>
-std::string line_of(const T& value) {
-  Writer writer;
-  T copy = value;  // one description serves reading too
-  describe(writer, copy);
-  return writer.row.dump();
-}
-
-template <class T>
-void write_list(const char* key, const std::vector<T>& rows, std::ostream& out) {
-  if (rows.empty()) return;
-  out << ",\n \"" << key << "\": [";
-  for (std::size_t i = 0; i < rows.size() && i < side_car_row_limit; ++i)
-    out << (i == 0 ? "\n  " : ",\n  ") << line_of(rows[i]);
-  out << "\n ]";
-}
-
-std::vector<Zombie> zombies_of(const SideCar& side_car) {
-  std::vector<Zombie> zombies;
-  for (const std::int64_t pid : side_car.zombies) {
-    Zombie zombie;
-    zombie.pid = pid;
-    const auto status = side_car.statuses.find(pid);
-    if (status != side_car.statuses.end()) zombie.status = status->second;
-    zombies.push_back(zombie);
-  }
-  return zombies;
+bool is_digest(std::string_view text) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  return text.size() == 16 && text.find_first_not_of(digits) == std::string_view::npos;
 }
 
 // Reading: the values of one row as they came, taken out by the row's description.
@@ -123,6 +61,12 @@ class Row {
   void text(const char* key, std::string& value) {
     if (const auto* found = find<std::string>(key)) value = clean_text(*found);
   }
+  void digest(const char* key, std::string& value) {
+    const auto* found = find<std::string>(key);
+    if (found == nullptr) return;
+    if (!is_digest(*found)) return refuse(key);
+    value = *found;
+  }
   void flag(const char* key, bool& value) {
     if (const auto* found = find<bool>(key)) value = *found;
   }
@@ -145,6 +89,7 @@ class Row {
   void wholes(const char* key, std::vector<T>& into) {
     const auto* found = find<std::vector<std::int64_t>>(key);
     if (found == nullptr) return;
+    into.clear();  // of an object that is told twice the later one counts
     for (const std::int64_t value : *found) {
       if (value < 0 || value > std::numeric_limits<T>::max()) return refuse(key);
       into.push_back(static_cast<T>(value));
@@ -194,8 +139,8 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   bool start_object(std::size_t) override {
     if (!deeper()) return false;
     if (depth_ == 1) root_ = true;
-    const bool process = depth_ == 2 && section_ == "process";
-    if (process || (depth_ == 3 && in_list_)) {
+    const bool alone = depth_ == 2 && (section_ == "process" || section_ == "namespaces");
+    if (alone || (depth_ == 3 && in_list_)) {
       row_depth_ = depth_;
       row_ = {};
     }
@@ -211,7 +156,10 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
   }
   bool start_array(std::size_t) override {
     if (!deeper()) return false;
-    if (depth_ == 2) in_list_ = true;
+    if (depth_ == 2) {
+      in_list_ = true;
+      clear_list();
+    }
     if (row_depth_ == none || depth_ != row_depth_ + 1) return true;
     in_row_list_ = true;
     return add_field(std::vector<std::int64_t>{});
@@ -247,6 +195,10 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
       if (!is_time(*text)) return fail("taken_at is no time in UTC");
       side_car.taken_at = *text;
     }
+    if (depth_ == 1 && section_ == "boot") {
+      if (!is_digest(*text)) return fail("boot is not what it should be");
+      side_car.boot = *text;
+    }
     if (depth_ == 2 && in_list_ && section_ == "incomplete" && side_car.incomplete.size() < 64)
       side_car.incomplete.push_back(clean_text(*text, 256));
     return true;
@@ -263,45 +215,62 @@ class Reader : public nlohmann::json_sax<nlohmann::json> {
     const auto* number = std::get_if<std::int64_t>(&value);
     if (!in_row_list_ || number == nullptr || depth_ != row_depth_ + 1) return true;
     auto* list = std::get_if<std::vector<std::int64_t>>(&row_.values.back().second);
-    if (list == nullptr) return true;
-    if (list->size() >= side_car_row_limit) return fail(section_ + ": a list is too long");
-    list->push_back(*number);
+    if (list != nullptr && list->size() <= most_of(field_)) list->push_back(*number);
     return true;
   }
 
+  // One more than the limit is kept: settle() cuts it off and says so.
   template <class T>
-  void take(std::vector<T>& into) {
-    if (into.size() >= side_car_row_limit) {
-      row_.problem = "more rows than a process can have";
-      return;
-    }
+  bool take(std::vector<T>& into, std::size_t limit) {
+    if (into.size() > limit) return false;
     T value{};
     describe(row_, value);
     into.push_back(std::move(value));
+    return true;
+  }
+
+  static std::size_t most_of(std::string_view list) {
+    return list == "children" ? SideCarLimits::children : SideCarLimits::polls;
   }
 
   void take_row() {
+    using Limits = SideCarLimits;
     if (section_ == "process") return describe(row_, side_car);
-    if (section_ == "threads") return take(side_car.tasks);
-    if (section_ == "files") return take(side_car.files);
-    if (section_ == "sockets") return take(side_car.sockets);
-    if (section_ == "locks") return take(side_car.locks);
-    if (section_ == "mappings") {
-      take(side_car.mappings);
-      const Range range = side_car.mappings.empty() ? Range{} : side_car.mappings.back().range;
+    if (section_ == "namespaces") {
+      Namespaces spaces{side_car};
+      return describe(row_, spaces);
+    }
+    if (section_ == "threads") take(side_car.tasks, Limits::tasks);
+    if (section_ == "files") take(side_car.files, Limits::files);
+    if (section_ == "sockets") take(side_car.sockets, Limits::sockets);
+    if (section_ == "locks") take(side_car.locks, Limits::locks);
+    if (section_ == "mappings" && take(side_car.mappings, Limits::mappings)) {
+      const Range range = side_car.mappings.back().range;
       if (range.end < range.begin) row_.problem = "a range ends before it begins";
     }
     if (section_ == "zombies") take_zombie();
   }
 
   void take_zombie() {
-    std::vector<Zombie> one;
-    take(one);
-    if (one.empty() || side_car.zombies.size() >= side_car_row_limit) return;
-    side_car.zombies.push_back(one[0].pid);
-    const auto status = one[0].status;
-    if (status && *status >= 0 && *status <= 0xffff)
-      side_car.statuses[one[0].pid] = static_cast<std::int32_t>(*status);
+    if (side_car.zombies.size() > SideCarLimits::zombies) return;
+    Zombie zombie;
+    describe(row_, zombie);
+    side_car.zombies.push_back(zombie.pid);
+    if (zombie.status && *zombie.status >= 0 && *zombie.status <= 0xffff)
+      side_car.statuses[zombie.pid] = static_cast<std::int32_t>(*zombie.status);
+  }
+
+  // A list that comes twice: the later one counts, as with every key of JSON.
+  void clear_list() {
+    if (section_ == "threads") side_car.tasks.clear();
+    if (section_ == "files") side_car.files.clear();
+    if (section_ == "sockets") side_car.sockets.clear();
+    if (section_ == "locks") side_car.locks.clear();
+    if (section_ == "mappings") side_car.mappings.clear();
+    if (section_ == "incomplete") side_car.incomplete.clear();
+    if (section_ != "zombies") return;
+    side_car.zombies.clear();
+    side_car.statuses.clear();
   }
 
   std::size_t depth_ = 0;
@@ -325,25 +294,6 @@ std::string side_car_path(const std::string& core) {
   return stem + ".side-car.json";
 }
 
-void render_side_car(const SideCar& side_car, std::ostream& out) {
-  out << "{\n \"schema\": \"coldcase/side-car\",\n \"schema_version\": \""
-      << side_car_schema_version << '"';
-  if (!side_car.taken_at.empty()) out << ",\n \"taken_at\": \"" << side_car.taken_at << '"';
-  out << ",\n \"process\": " << sidecar::line_of(side_car);
-  sidecar::write_list("zombies", sidecar::zombies_of(side_car), out);
-  sidecar::write_list("threads", side_car.tasks, out);
-  sidecar::write_list("files", side_car.files, out);
-  sidecar::write_list("sockets", side_car.sockets, out);
-  sidecar::write_list("mappings", side_car.mappings, out);
-  sidecar::write_list("locks", side_car.locks, out);
-  if (!side_car.incomplete.empty()) {
-    nlohmann::json lines = nlohmann::json::array();
-    for (const std::string& line : side_car.incomplete) lines.push_back(clean_text(line, 256));
-    out << ",\n \"incomplete\": " << lines.dump();
-  }
-  out << "\n}\n";
-}
-
 tl::expected<SideCar, std::string> parse_side_car(std::string_view text) {
   if (text.size() > side_car_file_limit) return tl::unexpected<std::string>("it is too large");
   sidecar::Reader reader;
@@ -355,6 +305,7 @@ tl::expected<SideCar, std::string> parse_side_car(std::string_view text) {
   if (!reader.version.starts_with("1."))
     return tl::unexpected("its schema version is " + reader.version + "; this program reads 1.x");
   if (reader.side_car.pid <= 0) return tl::unexpected<std::string>("it names no process");
+  reader.side_car.settle();
   return std::move(reader.side_car);
 }
 

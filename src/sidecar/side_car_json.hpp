@@ -13,7 +13,6 @@ namespace coldcase {
 
 inline constexpr std::string_view side_car_schema_version = "1.0-draft";
 inline constexpr std::size_t side_car_file_limit = std::size_t{64} << 20;
-inline constexpr std::size_t side_car_row_limit = std::size_t{1} << 18;  // of each list
 
 // Where the side-car of a core lies: "core.885.zst" -> "core.885.side-car.json". Empty for "-".
 std::string side_car_path(const std::string& core);

@@ -8,6 +8,7 @@ One row per check. Exit status: 0 all passed, 1 not, 77 nothing could be tried.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -139,6 +140,10 @@ def row(rows: Sequence[Json], **wanted: Any) -> Json:
     return {}
 
 
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def same_as_proc(car: Json, pid: int) -> Problems:
     """What /proc says of a living process that does not change."""
     problems: Problems = []
@@ -158,6 +163,13 @@ def same_as_proc(car: Json, pid: int) -> Problems:
         problems += differing("target of %d" % file["fd"], file["target"], os.readlink(link))
         problems += differing("inode of %d" % file["fd"], file["inode"], hex(about.st_ino))
         problems += differing("device of %d" % file["fd"], file["device"], hex(about.st_dev))
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot_id:
+        boot = boot_id.read()
+    problems += differing("boot", car["boot"], digest(boot))
+    problems += differing("namespaces", car["namespaces"], {
+        name: digest(boot + os.readlink("/proc/%d/ns/%s" % (pid, name)))
+        for name in ("mnt", "pid", "ipc", "net")})
+    problems += ["it tells the boot id"] if boot.strip() in json.dumps(car) else []
     tids = sorted(map(int, os.listdir("/proc/%d/task" % pid)))
     problems += differing("threads", [t["tid"] for t in car["threads"]], tids)
     for task in car["threads"]:
@@ -342,6 +354,7 @@ def from_outside_a_container(bench: Bench) -> Problems:
         car = side_car(out, inner[0])
         problems += differing("inner pid", car["process"].get("inner_pid"), 1)
         problems += differing("inner tid", car["threads"][0].get("inner_tid"), 1)
+        problems += same_as_proc(car, inner[0])
         kinds = [one["kind"] for one in
                  bench.report(os.path.join(out, "core.%d.zst" % inner[0]))["inputs"]]
         return problems + differing("inputs", kinds, ["core", "sidecar"])
@@ -559,6 +572,39 @@ def what_is_there_stays(bench: Bench) -> Problems:
             problems += unclear(capture(bench, truth["pid"], "-o", out), 73, path)
             problems += differing("files", os.listdir(out), [os.path.basename(path)])
         problems += unclear(capture(bench, truth["pid"], "-o", bench.program), 73, bench.program)
+        return problems + standing_still(truth)
+
+
+@check
+def a_folder_that_others_may_change(bench: Bench) -> Problems:
+    """gdb opens core.PID by name: nobody else may put a link of theirs there meanwhile."""
+    needs_gdb()
+    problems: Problems = []
+    with tree(bench) as truth:
+        for mode, code in ((0o777, 73), (0o770, 73), (0o1777, 0), (0o755, 0)):
+            out = output(bench)
+            os.makedirs(out)
+            os.chmod(out, mode)
+            done = capture(bench, truth["pid"], "-o", out)
+            problems += unclear(done, 73, out) if code else wrong_code(done, 0)
+        if os.getuid() == 0:
+            out = output(bench)
+            os.makedirs(out)
+            os.chown(out, NOBODY, -1)
+            problems += unclear(capture(bench, truth["pid"], "-o", out), 73, str(NOBODY))
+        return problems + standing_still(truth)
+
+
+@check
+def started_without_standard_descriptors(bench: Bench) -> Problems:
+    """What is opened next must not become descriptor 0, 1 or 2."""
+    needs_gdb()
+    out = output(bench)
+    with tree(bench) as truth:
+        line = 'exec "$0" capture "$1" -o "$2" <&- >&- 2>&-'
+        subprocess.run(["sh", "-c", line, bench.program, str(truth["pid"]), out], timeout=120)
+        problems = differing("files", sorted(os.listdir(out)), [
+            "core.%d%s" % (truth["pid"], suffix) for suffix in (".side-car.json", ".zst")])
         return problems + standing_still(truth)
 
 

@@ -16,6 +16,11 @@ inline SideCar full_side_car() {
   side_car.inner_pid = 3;
   side_car.name = "worker";
   side_car.executable = "/usr/bin/worker";
+  side_car.boot = "0123456789abcdef";
+  side_car.mount_space = "1111111111111111";
+  side_car.pid_space = "2222222222222222";
+  side_car.ipc_space = "3333333333333333";
+  side_car.net_space = "4444444444444444";
   side_car.children = {813, 814};
   side_car.zombies = {815, 816};
   side_car.statuses = {{815, 256}};

@@ -72,6 +72,11 @@ TEST_CASE("what is written is read back") {
   const auto read = parse_side_car(text);
   REQUIRE(read);
   CHECK(text_of_side_car(*read) == text);
+  CHECK(read->boot == "0123456789abcdef");
+  CHECK(read->mount_space == "1111111111111111");
+  CHECK(read->pid_space == "2222222222222222");
+  CHECK(read->ipc_space == "3333333333333333");
+  CHECK(read->net_space == "4444444444444444");
   CHECK(read->files.at(0).inode == ~std::uint64_t{0});
   CHECK(read->files.at(1).polls == std::vector<std::int32_t>{0, 7});
   CHECK(read->files.at(2).eventfd == 0);
@@ -134,20 +139,65 @@ TEST_CASE("what is no side-car is refused with a reason") {
   CHECK(problem_of(with_rows(R"("files":[{"fd":18446744073709551615}])")) ==
         "a number is out of range");
   CHECK(problem_of(with_rows(R"("taken_at":"yesterday")")) == "taken_at is no time in UTC");
+  CHECK(problem_of(with_rows(R"("boot":"0123")")) == "boot is not what it should be");
+  CHECK(problem_of(with_rows(R"("boot":"0123456789ABCDEF")")) == "boot is not what it should be");
+  CHECK(problem_of(with_rows(R"("namespaces":{"net":"0123456789abcde "})")) ==
+        "namespaces: net is not what it should be");
+  CHECK(problem_of(with_rows(R"("namespaces":{"user":5,"pid":"0123456789abcdef"})")).empty());
   CHECK(problem_of(std::string(100000, '[')) == "it is nested too deep");
 }
 
-TEST_CASE("the lists are bounded") {
-  std::string rows = R"("zombies":[)";
-  for (std::size_t i = 0; i < side_car_row_limit + 1; ++i) rows += i == 0 ? "{}" : ",{}";
-  CHECK(problem_of(with_rows(rows + "]")).empty());  // zombies beyond are left out
-  rows = R"("files":[{"fd":1,"polls":[0)";
-  for (std::size_t i = 0; i < side_car_row_limit; ++i) rows += ",1";
-  CHECK(problem_of(with_rows(rows + "]}]")) == "files: a list is too long");
-  rows = R"("threads":[)";
-  for (std::size_t i = 0; i < side_car_row_limit + 1; ++i) rows += i == 0 ? "{}" : ",{}";
-  CHECK(problem_of(with_rows(rows + "]")) == "threads: more rows than a process can have");
+std::string repeated(std::string_view row, std::size_t count) {
+  std::string rows(row);
+  for (std::size_t i = 1; i < count; ++i) rows.append(",").append(row);
+  return rows;
+}
+
+TEST_CASE("the lists are bounded, and what is cut off is said") {
+  using Limits = SideCarLimits;
+  const auto read = parse_side_car(
+      with_rows(R"("zombies":[)" + repeated(R"({"pid":2,"status":0})", Limits::zombies + 1) +
+                R"(],"threads":[)" + repeated("{}", Limits::tasks + 2) +
+                R"(],"files":[{"polls":[)" + repeated("1", Limits::polls + 3) + "]}]"));
+  REQUIRE(read);
+  CHECK(read->zombies.size() == Limits::zombies);
+  CHECK(read->tasks.size() == Limits::tasks);
+  CHECK(read->files.at(0).polls.size() == Limits::polls);
+  CHECK(read->incomplete ==
+        std::vector<std::string>{"zombies beyond the first 4096", "threads beyond the first 65536",
+                                 "files of an epoll set beyond the first 65536"});
+  const auto again = parse_side_car(text_of_side_car(*read));
+  REQUIRE(again);
+  CHECK(again->incomplete == read->incomplete);
   CHECK(problem_of(std::string(side_car_file_limit + 1, ' ')) == "it is too large");
+}
+
+TEST_CASE("a key that comes again counts alone") {
+  const std::string children =
+      R"("process":{"pid":1,"children":[)" + repeated("7", SideCarLimits::children) + "]}";
+  const auto read = parse_side_car(with_rows(
+      repeated(children, 3) + R"(,"zombies":[{"pid":2,"status":0}],"zombies":[{"pid":3}],)" +
+      R"("files":[{"fd":1},{"fd":2}],"files":[{"fd":3}],"incomplete":["a"],"incomplete":["b"])"));
+  REQUIRE(read);
+  CHECK(read->children.size() == SideCarLimits::children);
+  CHECK(read->zombies == std::vector<std::int64_t>{3});
+  CHECK(read->statuses.empty());
+  CHECK(read->files.size() == 1);
+  CHECK(read->incomplete == std::vector<std::string>{"b"});
+}
+
+TEST_CASE("files and sockets are found whatever their order") {
+  const auto read =
+      parse_side_car(with_rows(R"("files":[{"fd":9,"target":"a"},{"fd":3},{"fd":9,"target":"b"}],)"
+                               R"("sockets":[{"inode":"0x5"},{"inode":"0x2","state":"LISTEN"}])"));
+  REQUIRE(read);
+  CHECK(read->find_file(9)->target == "a");
+  CHECK(read->find_file(3) != nullptr);
+  CHECK(read->find_file(4) == nullptr);
+  CHECK(read->find_file(std::int64_t{1} << 32) == nullptr);
+  CHECK(read->find_socket(2)->state == "LISTEN");
+  CHECK(read->find_socket(6) == nullptr);
+  CHECK(SideCar{}.find_file(0) == nullptr);
 }
 
 TEST_CASE("where a side-car lies") {

@@ -43,9 +43,8 @@ Shown show_open_file(const View& view, const OpenFile& file, std::int64_t fd) {
   const std::string target = file.target;
   if (inode_of_target(target, "pipe")) return {target, WaitKind::pipe, "a pipe" + number};
   if (const auto inode = inode_of_target(target, "socket")) {
-    const auto at = std::ranges::find(view.side_car->sockets, *inode, &SocketInfo::inode);
-    const std::string label =
-        at == view.side_car->sockets.end() ? "a socket" : label_of_socket(*at);
+    const SocketInfo* socket = view.side_car->find_socket(*inode);
+    const std::string label = socket == nullptr ? "a socket" : label_of_socket(*socket);
     return {target, WaitKind::socket, label + number};
   }
   const std::string own = "fd:" + std::to_string(view.process.index) + ":" + std::to_string(fd);
