@@ -20,7 +20,7 @@ enum class Identity : std::uint8_t {
   same_layout,  // neither has a build-id, or the core lacks the page of the one it had and the
                 // header page is the same; program headers and size agree: no claim is proved
                 // through it
-  build_id  // the build-ids are equal
+  build_id      // the build-ids are equal
 };
 
 struct Module {

@@ -31,7 +31,7 @@ struct Interpreter {
   Addr gil;  // struct _gil_runtime_state
   bool gil_locked = false;
   Addr gil_holder;  // thread state; stands only when locked
-  Addr gc_word;  // `collecting`: an int, 0 or 1
+  Addr gc_word;     // `collecting`: an int, 0 or 1
   std::optional<bool> gc_running;
 };
 

@@ -22,7 +22,7 @@ void each_start_string(const Core& core, const MemoryImage& image, Visit visit) 
   const auto random = core.auxv_value(elf::at_random);
   const std::uint64_t below = *name - std::min(*name, most);
   const std::uint64_t lowest =
-      random && *random < *name && *random + 16 > below ? *random + 16 : below;
+      random && *random<*name&& * random + 16> below ? *random + 16 : below;
   const std::uint64_t begin = std::min(*name, std::max(extent->range.begin.value, lowest));
   const Bytes strings = image.view(Addr{begin}, *name - begin);
   for (std::size_t at = 0; at < strings.size();) {
