@@ -31,6 +31,12 @@ const Frame* interrupted_at(const Scene& scene, ThreadId id, std::uint32_t from)
   return named;
 }
 
+std::string interruption(const std::string& where, const std::string& label) {
+  return "A signal interrupted " + where + " while it held " + label +
+         "; the handler runs on top of it and wants the same. The code below cannot go on before "
+         "the handler returns, and the handler never does.";
+}
+
 }  // namespace
 
 std::vector<Finding> detect_async_signal_reentry(const Scene& scene) {
@@ -53,11 +59,7 @@ std::vector<Finding> detect_async_signal_reentry(const Scene& scene) {
         as_headline("A signal handler takes what the code it interrupted holds, in " +
                     site_name(scene, step.thread));
     finding.story.pop_back();
-    finding.story.push_back(
-        {"A signal interrupted " + where + " while it held " + label +
-             "; the handler runs on top of it and wants the same. The code below cannot go on "
-             "before the handler returns, and the handler never does.",
-         {}});
+    finding.story.push_back({interruption(where, label), {}});
     finding.summary = {scene.name_of(step.thread) + " " + wait_phrase(scene, step.thread) +
                            " in a signal handler, and holds it itself, below the handler.",
                        "No timeout ends the wait."};

@@ -40,6 +40,33 @@ ResourceId Ledger::named_resource(const std::string& key, WaitKind kind,
   return at->second;
 }
 
+namespace {
+
+// Whatever names `from` names `to` after this.
+void rename_in(ThreadFact& thread, ResourceId from, ResourceId to) {
+  for (Hold& hold : thread.holds) {
+    if (hold.resource == from) hold.resource = to;
+  }
+  if (!thread.wait) return;
+  for (Ref& on : thread.wait->on) {
+    if (on == Ref(from)) on = to;
+  }
+  if (thread.wait->at == from) thread.wait->at = to;
+  if (thread.wait->then == from) thread.wait->then = to;
+}
+
+// What was recorded of `old` goes to the one it turned out to be.
+void move_claims(ResourceFact& old, ResourceFact& joined) {
+  std::ranges::copy(old.waiters, std::back_inserter(joined.waiters));
+  std::ranges::copy(old.owners, std::back_inserter(joined.owners));
+  std::ranges::copy(old.feeders, std::back_inserter(joined.feeders));
+  old.waiters.clear();
+  old.owners.clear();
+  old.feeders.clear();
+}
+
+}  // namespace
+
 void Ledger::share(ResourceId to, ProcessId process, Addr address) {
   const auto [at, fresh] = resources_.try_emplace({process.index, address.value}, to);
   if (!fresh && at->second == to) return;
@@ -50,31 +77,12 @@ void Ledger::share(ResourceId to, ProcessId process, Addr address) {
   if (!known) places.push_back({process, address});
   if (fresh) return;
   const ResourceId from = std::exchange(at->second, to);
-  const auto rename = [&](Ref& ref) {
-    if (ref == Ref(from)) ref = to;
-  };
-  for (ThreadFact& thread : facts.threads) {
-    if (thread.wait) {
-      for (Ref& on : thread.wait->on) rename(on);
-      if (thread.wait->at == from) thread.wait->at = to;
-      if (thread.wait->then == from) thread.wait->then = to;
-    }
-    for (Hold& hold : thread.holds) {
-      if (hold.resource == from) hold.resource = to;
-    }
-  }
+  for (ThreadFact& thread : facts.threads) rename_in(thread, from, to);
   for (Evidence& evidence : facts.evidence) {
     if (evidence.resource == from) evidence.resource = to;
   }
-  ResourceFact& old = resource(from);
-  ResourceFact& joined = resource(to);
-  std::ranges::copy(old.waiters, std::back_inserter(joined.waiters));
-  std::ranges::copy(old.owners, std::back_inserter(joined.owners));
-  std::ranges::copy(old.feeders, std::back_inserter(joined.feeders));
-  old.waiters.clear();
-  old.owners.clear();
-  old.feeders.clear();
-  old.part_of = to;
+  move_claims(resource(from), resource(to));
+  resource(from).part_of = to;
 }
 
 void Ledger::add_hold(ThreadId holder, Hold hold) {

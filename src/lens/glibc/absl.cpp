@@ -22,11 +22,10 @@ std::optional<std::size_t> absl_frames(const LensContext& context, std::size_t i
   const auto& frames = context.view.threads.walks[i].frames;
   std::optional<std::size_t> last;
   for (std::size_t f = 0; f < std::min(frames.size(), most_frames_looked_at); ++f) {
+    const bool over = last ? !context.symbol_of(i, f).empty() : f > 2;
     if (is_absl(context.view, i, f))
       last = f;
-    else if (last && !context.symbol_of(i, f).empty())
-      break;
-    else if (!last && f > 2)
+    else if (over)
       break;
   }
   return last;
