@@ -24,7 +24,17 @@ std::vector<EvidenceId> evidence_about(const Scene& scene, ResourceId id) {
   return found;
 }
 
-// Every process that could be the holder was read: the tree is complete when side-cars say so.
+// Side-cars name every child: with one beside each core, a process that was not dumped is known.
+// Without them the holder may be one that nobody thought of.
+bool tree_is_known(const Facts& facts) {
+  return std::ranges::all_of(facts.processes, [&](const ProcessFact& process) {
+    const ProcessId id{static_cast<std::uint32_t>(&process - facts.processes.data())};
+    return !process.captured || std::ranges::any_of(facts.inputs, [&](const InputFact& input) {
+      return input.kind == InputKind::sidecar && input.process == id;
+    });
+  });
+}
+
 // Idle workers of a pool look the same when the one among them that reads the queue was not dumped.
 Confidence sureness(const Scene& scene, const Orphan& orphan) {
   const ResourceFact& lock = scene.resource(orphan.lock);
@@ -37,7 +47,8 @@ Confidence sureness(const Scene& scene, const Orphan& orphan) {
     return !process.captured && process.fate != Fate::exited && process.fate != Fate::killed;
   });
   if (absent) return Confidence::hypothesis;
-  return lock.at.size() > 1 ? Confidence::very_likely : Confidence::likely;
+  return lock.at.size() > 1 && tree_is_known(scene.facts) ? Confidence::very_likely
+                                                          : Confidence::likely;
 }
 
 }  // namespace
@@ -82,6 +93,12 @@ std::vector<Finding> detect_orphaned_semaphore(const Scene& scene) {
           {"A robust mutex (PTHREAD_MUTEX_ROBUST) or a file lock is released when its holder "
            "dies.",
            std::nullopt, ""}};
+    }
+    if (!tree_is_known(scene.facts)) {
+      finding.advice.push_back(
+          {"To be surer, take all of its processes with  coldcase capture PID "
+           "--tree : the side-cars tell whether one is missing here.",
+           std::nullopt, ""});
     }
     findings.push_back(std::move(finding));
   }

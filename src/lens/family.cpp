@@ -141,6 +141,13 @@ void join_children(const Family& family, Ledger& ledger) {
     if (parent != nullptr && parent != seen.get()) fact.parent = parent->view.process;
   }
   for (const auto& seen : family) {
+    if (family.size() < 2 || seen->view.side_car == nullptr) continue;
+    for (const std::int64_t pid : seen->view.side_car->children) {
+      if (find_process(family, pid) == nullptr)
+        absent_process(ledger, pid, seen->view.process, fate_in(seen->view.side_car, pid));
+    }
+  }
+  for (const auto& seen : family) {
     for (std::size_t i = 0; i < seen->view.core.threads.size(); ++i) {
       const ThreadId id = seen->view.thread_id(i);
       const auto& known = ledger.thread(id).wait;

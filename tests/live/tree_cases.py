@@ -69,7 +69,6 @@ NATIVE: List[Case] = [
     native("orphans", "forked", dead("fork-orphaned-lock", "proved"),
            dead("fork-orphaned-lock", "likely", only=("child",))),
     native("handlers", "mutex", dead("async-signal-reentry", "proved")),
-    # The arena's holder is not known yet.
     native("handlers", "allocator", dead("async-signal-reentry", "very_likely", edges=False)),
     native("handlers", "quiet", HEALTHY),
     native("loader", "join", dead("loader-lock-cycle", "proved")),
@@ -100,7 +99,8 @@ NATIVE: List[Case] = [
 ]
 
 PYTHON: List[Case] = [
-    python("queues", "orphaned_semaphore", dead("orphaned-semaphore", "very_likely")),
+    python("queues", "orphaned_semaphore", dead("orphaned-semaphore", "likely", most="likely"),
+           sure=[dead("orphaned-semaphore", "very_likely")]),
     python("queues", "undrained", dead("join-undrained-queue", "very_likely", more=True)),
     python("queues", "alive", HEALTHY),
     python("queues", "pipe_cycle", dead("pipe-cycle", "likely", edges=False),

@@ -205,6 +205,13 @@ TEST_CASE("a shared semaphore that nobody alive holds", "[tree]") {
   tree.reaps(main, writer).waits_in(reader, queue, "read");
   tree.waits(feeder, lock);
   tree.orphans(lock, "no_living_holder").feeds(feeder, queue, Confidence::likely);
+  CHECK(diagnosed_tree(tree).findings.at(0).confidence == Confidence::likely);
+  for (const ProcessId process : {tree.parent, writer}) {  // which tell every child
+    InputFact side_car;
+    side_car.kind = InputKind::sidecar;
+    side_car.process = process;
+    tree.facts().inputs.push_back(side_car);
+  }
   const Analysis analysis = diagnosed_tree(tree);
   REQUIRE(patterns_of(analysis) == Words{"orphaned-semaphore"});
   CHECK(analysis.findings[0].confidence == Confidence::very_likely);
