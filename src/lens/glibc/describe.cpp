@@ -310,6 +310,10 @@ void describe_object(const LensContext& context, const Object& object, ResourceI
     resource.state = LockState::waiting;
     set_no_owner(resource, "nobody owns it: some thread has to signal it");
   }
+  if (object.implementation == "Rust thread parker" || object.implementation == "std::atomic") {
+    resource.state = LockState::waiting;
+    set_no_owner(resource, "nobody owns it: some thread has to wake the waiter");
+  }
   if (object.kind == WaitKind::future) {
     resource.state = LockState::waiting;
     set_no_owner(resource, "nobody owns it: some thread has to fulfil it");
