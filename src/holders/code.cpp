@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "modules/functions.hpp"
+#include "modules/plt.hpp"
 
 namespace coldcase {
 namespace {
@@ -138,22 +139,6 @@ const Code::ModuleCode& Code::module_code(const Module& module) {
   return code;
 }
 
-// A stub of the PLT: [endbr64] [bnd] jmp *slot(%rip), in .plt, .plt.got and .plt.sec alike.
-std::optional<std::uint64_t> Code::slot_of_stub(std::uint64_t at) const {
-  const Bytes bytes = view_.image.view(Addr{at}, 16);
-  const auto is = [&](std::uint64_t offset, std::initializer_list<unsigned> pattern) {
-    return std::ranges::equal(
-        slice(bytes, offset, pattern.size()), pattern,
-        [](std::byte one, unsigned other) { return std::to_integer<unsigned>(one) == other; });
-  };
-  std::uint64_t offset = is(0, {0xf3, 0x0f, 0x1e, 0xfa}) ? 4 : 0;
-  if (is(offset, {0xf2})) ++offset;
-  if (!is(offset, {0xff, 0x25})) return std::nullopt;
-  const auto displacement = parse_at<std::int32_t>(bytes, offset + 2);
-  if (!displacement) return std::nullopt;
-  return at + offset + 6 + static_cast<std::uint64_t>(std::int64_t{*displacement});
-}
-
 Callee Code::callee_in_slot(const Module& module, std::uint64_t slot) {
   const ModuleCode& code = module_code(module);
   const auto import = code.slots.find(slot);
@@ -165,7 +150,8 @@ Callee Code::callee_at(const Module& module, std::uint64_t target) {
   const ModuleCode& code = module_code(module);
   if (const auto known = code.functions.find(target); known != code.functions.end())
     return {known->second, target};
-  if (const auto slot = slot_of_stub(target)) return callee_in_slot(module, *slot);
+  if (const auto slot = find_plt_slot(view_.image, Addr{target}))
+    return callee_in_slot(module, slot->value);
   return {{}, module.range.contains(Addr{target}) ? target : 0};
 }
 

@@ -74,7 +74,6 @@ class Code {
 
   const ModuleCode& module_code(const Module& module);
   void add_imports(const Module& module, ModuleCode& code) const;
-  std::optional<std::uint64_t> slot_of_stub(std::uint64_t at) const;
   Callee callee_at(const Module& module, std::uint64_t target);
   Callee callee_in_slot(const Module& module, std::uint64_t slot);
   const FunctionCode& function_code(std::uint64_t at);

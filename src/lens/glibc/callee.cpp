@@ -2,6 +2,7 @@
 // own frame has no name (a stripped C library's local functions) or is gone (a tail call).
 #include "base/text.hpp"
 #include "lens/glibc/parts.hpp"
+#include "modules/plt.hpp"
 #include "modules/symbols.hpp"
 
 namespace coldcase::glibc {
@@ -14,19 +15,10 @@ std::optional<Addr> read_slot(const MemoryImage& image, Addr instruction_end, Ad
   return target ? std::optional(*target) : std::nullopt;
 }
 
-// A PLT entry: [endbr64] [bnd] jmp *disp32(%rip), through the slot the loader filled.
+// Through the slot the loader filled, when the call lands on a stub.
 Addr through_plt(const MemoryImage& image, Addr at) {
-  const auto code = image.read<std::array<std::uint8_t, 6>>(at);
-  if (!code) return at;
-  std::int64_t skip = 0;
-  if ((*code)[0] == 0xf3 && (*code)[1] == 0x0f && (*code)[2] == 0x1e && (*code)[3] == 0xfa)
-    skip = 4;
-  const auto jump = image.read<std::array<std::uint8_t, 3>>(offset_by(at, skip));
-  if (!jump) return at;
-  if ((*jump)[0] == 0xf2) ++skip;
-  const std::size_t first = (*jump)[0] == 0xf2 ? 1 : 0;
-  if ((*jump)[first] != 0xff || (*jump)[first + 1] != 0x25) return at;
-  return read_slot(image, offset_by(at, skip + 6), offset_by(at, skip + 2)).value_or(at);
+  const auto slot = find_plt_slot(image, at);
+  return slot ? image.read_pointer(*slot).value_or(at) : at;
 }
 
 // call rel32, or call *disp32(%rip), right in front of the return address.
