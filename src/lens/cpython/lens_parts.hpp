@@ -35,6 +35,11 @@ void add_lock_holders(LensContext& context);
 void add_multiprocessing_waits(LensContext& context);
 void add_finalizers(LensContext& context);
 
+// "Queue.get" gives "get".
+std::string_view last_part(std::string_view qualified);
+// "Account.pay (bank.py:12)".
+std::string describe(const PythonFrame& frame);
+
 // The resource for a threading.Lock or RLock, with its state and, for an RLock, its owner.
 ResourceId lock_resource(LensContext& context, const LockObject& lock);
 
