@@ -98,6 +98,28 @@ NATIVE: List[Case] = [
            sure=[dead("pipe-cycle", "very_likely", most="very_likely")]),
 ]
 
+NATIVE += [
+    native("forks", "arena", dead("fork-orphaned-lock", "likely"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("forks", "arena_bare", dead("fork-orphaned-lock", "likely"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("forks", "arena_safe", HEALTHY),
+    native("forks", "jemalloc", dead("fork-orphaned-lock", "likely"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("forks", "jemalloc_safe", HEALTHY),
+    native("forks", "stdio", dead("fork-orphaned-lock", "proved"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("forks", "stdio_safe", HEALTHY),
+    native("forks", "mutex_bare", dead("fork-orphaned-lock", "proved"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("openmp", "team", dead("fork-orphaned-lock", "likely", most="very_likely"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("openmp", "paused", HEALTHY),
+    native("openmp", "first", HEALTHY),
+    native("blas", "busy", hung("lost-wakeup", "likely")),
+    native("blas", "idle", HEALTHY),
+]
+
 PYTHON: List[Case] = [
     python("queues", "orphaned_semaphore", dead("orphaned-semaphore", "likely", most="likely"),
            sure=[dead("orphaned-semaphore", "very_likely")]),
