@@ -54,6 +54,12 @@ std::string lock_word(const ResourceFact& lock) {
   return text;
 }
 
+std::string with_article(const std::string& noun) {
+  const bool vowel =
+      !noun.empty() && std::string_view("aeiouAEIOU").find(noun.front()) != std::string_view::npos;
+  return (vowel ? "an " : "a ") + noun;
+}
+
 Finding orphan_finding(const Scene& scene, const Orphan& orphan, std::string_view pattern,
                        Confidence confidence) {
   Finding finding;

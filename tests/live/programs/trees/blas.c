@@ -43,37 +43,6 @@ static __attribute__((noinline)) void compute(void) {
   for (;;) __asm__ volatile("" ::: "memory");
 }
 
-static __attribute__((noinline)) void* multiply_once(void* unused) {
-  SITE("solver", "");
-  multiply(most_size);
-  for (;;) usleep(20000);
-  return unused;
-}
-
-// One thread is in the middle of a product, its helper is through with its part: fork goes well, and
-// the child's copy of the lock around products stays taken.
-static void level3(void) {
-  pthread_t solver;
-  load();
-  signal(SIGUSR1, hold_up);
-  pthread_create(&solver, NULL, multiply_once, NULL);
-  usleep(100000);
-  pthread_kill(solver, SIGUSR1);
-  while (!held) usleep(1000);
-  sleep(3);
-  tree_edge("child", "mutex", "");
-  tree_edge("parent", "process_exit", "child");
-  tree_ready("fork-orphaned-lock", "deadlock", 3);
-  const pid_t child = fork();
-  if (child == 0) {
-    tree_site("child", "multiply", __FILE__, 0, "futex");
-    multiply(500);
-    _exit(0);
-  }
-  go_on = 1;
-  reap(child);
-}
-
 static __attribute__((noinline)) void* multiply_on(void* unused) {
   SITE("solver", "");
   for (;;) multiply(1000);

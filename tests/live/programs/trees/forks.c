@@ -29,9 +29,9 @@ static void start_churn(void) {
   usleep(50000);
 }
 
-static __attribute__((noinline)) void fill(void) {
+static __attribute__((noinline)) void fill(int say) {
   static char* mine[blocks];
-  tree_site("child", __func__, __FILE__, __LINE__ + 2, "futex");
+  if (say) tree_site("child", __func__, __FILE__, __LINE__ + 2, "futex");
   for (size_t i = 0; i < blocks; ++i)
     mine[i] = malloc(smallest + i % 32 * step);
   if (mine[0] == NULL) _exit(3);
@@ -63,7 +63,7 @@ static void fork_until_stuck(pid_t (*make)(void), const char* kind) {
   for (int i = 0; i < most_children; ++i) {
     const pid_t child = make();
     if (child == 0) {
-      fill();
+      fill(1);
       _exit(0);
     }
     if (ends_soon(child)) continue;
@@ -92,7 +92,7 @@ static void arena_safe(void) {
   for (int i = 0; i < 20; ++i) {
     const pid_t child = fork();
     if (child == 0) {
-      fill();
+      fill(0);
       _exit(0);
     }
     waitpid(child, NULL, 0);

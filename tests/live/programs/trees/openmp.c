@@ -8,6 +8,8 @@
 
 static volatile double total;
 
+// The child stops at the line of the pragma, the end of its part.
+enum { line_of_team = __LINE__ + 4 };
 static __attribute__((noinline)) void add_up(void) {
   double sum = 0;
 #pragma omp parallel for reduction(+ : sum) num_threads(3)
@@ -33,7 +35,7 @@ static void team(void) {
   tree_ready("fork-orphaned-lock", "deadlock", 2);
   const pid_t child = fork();
   if (child == 0) {
-    tree_site("child", "add_up", __FILE__, 0, "futex");
+    tree_site("child", "add_up", __FILE__, line_of_team, "futex");
     add_up();
     _exit(0);
   }
