@@ -49,6 +49,7 @@ std::string lock_word(const ResourceFact& lock) {
   const bool python = lock.implementation.starts_with("threading.") ||
                       lock.implementation.starts_with("multiprocessing.");
   if (python) return lock.implementation;
+  if (lock.implementation.starts_with("_io.")) return lock.implementation.substr(1) + "'s lock";
   std::string text(word(lock.kind));
   std::ranges::replace(text, '_', ' ');
   return text;

@@ -9,7 +9,7 @@
 static volatile double total;
 
 // The child stops at the line of the pragma, the end of its part.
-enum { line_of_team = __LINE__ + 4 };
+enum { line_of_team = __LINE__ + 3 };
 static __attribute__((noinline)) void add_up(void) {
   double sum = 0;
 #pragma omp parallel for reduction(+ : sum) num_threads(3)

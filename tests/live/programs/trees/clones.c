@@ -11,15 +11,17 @@ enum { churners = 2, blocks = 64, most_children = 400 };
 static size_t smallest = 2000, step = 900;  // too large for what each thread keeps for itself
 static pthread_mutex_t journal = PTHREAD_MUTEX_INITIALIZER;
 static int holding[2];
+static volatile int enough;
 
 static void* churn(void* unused) {
   void* mine[blocks] = {NULL};
-  for (unsigned seed = (unsigned)(size_t)&mine;;) {
+  for (unsigned seed = (unsigned)(size_t)&mine; !enough;) {
     seed = seed * 1103515245 + 12345;
     const unsigned i = seed >> 16 & (blocks - 1);
     free(mine[i]);
     mine[i] = malloc(smallest + (seed >> 8 & 31) * step);
   }
+  for (;;) usleep(20000);
   return unused;
 }
 
@@ -99,6 +101,7 @@ static void arena_safe(void) {
   }
   const pid_t child = fork();
   if (child == 0) compute();
+  enough = 1;
   reap(child);
 }
 
@@ -108,7 +111,7 @@ static void with_allocator(const char* library, const char* function, const char
   if (getenv("LD_PRELOAD") == NULL) {
     setenv("LD_PRELOAD", library, 1);
     setenv("MALLOC_CONF", "narenas:1,percpu_arena:disabled", 1);
-    execl("/proc/self/exe", "forks", scenario, (char*)NULL);
+    execl("/proc/self/exe", "clones", scenario, (char*)NULL);
   }
   if (dlsym(NULL, function) == NULL) tree_skip(library);
   smallest = 70000;
