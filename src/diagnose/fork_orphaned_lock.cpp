@@ -23,7 +23,8 @@ Confidence surest(const ResourceFact& lock) {
 
 std::string headline_of(const Scene& scene, const Orphan& orphan) {
   const ResourceFact& lock = scene.resource(orphan.lock);
-  const std::string who = site_name(scene, orphan.waiters.front()) + ", in a forked child, waits for ";
+  const std::string who =
+      site_name(scene, orphan.waiters.front()) + ", in a forked child, waits for ";
   if (is_team(lock)) return who + "threads of a pool that fork did not copy";
   return who + with_article(lock_word(lock)) +
          (lock.owner_unknown_code == "holder_not_copied" ? " that was in use at fork"
@@ -60,10 +61,11 @@ constexpr std::array remedies{
     Remedy{[](const ResourceFact& lock) { return lock.kind == WaitKind::import_lock; },
            "Import what the children need before threads are started: a module that another thread "
            "is importing at fork can never be imported in the child."},
-    Remedy{[](const ResourceFact& lock) { return lock.implementation.starts_with("_io."); },
-           "Give the child a file object of its own for its log or pipe: of Python's buffered files "
-           "only stdin, stdout and stderr get new locks at fork. logging makes its handlers' locks "
-           "new, and not those of their streams."},
+    Remedy{
+        [](const ResourceFact& lock) { return lock.implementation.starts_with("_io."); },
+        "Give the child a file object of its own for its log or pipe: of Python's buffered files "
+        "only stdin, stdout and stderr get new locks at fork. logging makes its handlers' locks "
+        "new, and not those of their streams."},
 };
 
 std::vector<Advice> advice_for(const ResourceFact& lock, const std::optional<Location>& location) {
@@ -77,9 +79,10 @@ std::vector<Advice> advice_for(const ResourceFact& lock, const std::optional<Loc
        "\"spawn\") or \"forkserver\").",
        advice.empty() ? location : std::nullopt, ""});
   if (!is_team(lock))
-    advice.push_back({"A library can protect its own locks with pthread_atfork (in Python: "
-                      "os.register_at_fork).",
-                      std::nullopt, ""});
+    advice.push_back(
+        {"A library can protect its own locks with pthread_atfork (in Python: "
+         "os.register_at_fork).",
+         std::nullopt, ""});
   return advice;
 }
 
