@@ -20,13 +20,9 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
   finding.summary = {scene.name_of(step.thread) + " " + wait_phrase(scene, step.thread) +
                          ", which it holds itself.",
                      "It is the only thread that could release it, so it waits for ever."};
-  const Frame* held_at = nullptr;
-  for (const Hold& hold : thread.holds) {
-    if (hold.resource == step.resource) held_at = scene.frame_of(step.thread, hold.frame);
-  }
-  finding.story.push_back({scene.name_of(step.thread) + " holds " + scene.label_of(step.resource) +
-                               (held_at != nullptr ? ", taken in " + Scene::text_of(held_at) : "") +
-                               ".",
+  finding.story.push_back({scene.name_of(step.thread) + hold_verb(owner) +
+                               scene.label_of(step.resource) +
+                               taken_in(scene, step.thread, step.resource) + ".",
                            owner.evidence});
   finding.story.push_back({"Still holding it, it " + wait_phrase(scene, step.thread) + " again" +
                                (site != nullptr ? ", in " + Scene::text_of(site) : "") + ".",

@@ -126,8 +126,10 @@ bool ends_statement(Op op) {
   }
 }
 
-// The call of the method that was loaded: the first that takes just what was pushed since.
+// The call of the method that was loaded: the first that takes just what was pushed since. A plain
+// attribute may as well be an argument of a call further out, or have an attribute looked up.
 void find_its_call(const std::vector<Instruction>& code, std::size_t method, Call& call) {
+  const bool attribute = code[method].op == Op::load_attr;
   std::int64_t pushed = 0;
   bool named = false;
   const std::size_t end = std::min(code.size(), method + most_arguments);
@@ -141,14 +143,17 @@ void find_its_call(const std::vector<Instruction>& code, std::size_t method, Cal
       call.named_arguments = true;
       return;
     }
+    if (code[i].target >= 0) return;
     if (plain || keywords) {
-      if (wanted + (keywords ? 1 : 0) >= pushed) {
+      const std::int64_t taken = wanted + (keywords ? 1 : 0);
+      if (attribute && taken > pushed) return;
+      if (taken >= pushed) {
         call.at = static_cast<std::uint32_t>(i);
         call.arguments = code[i].arg;
         call.named_arguments = named || keywords;
         return;
       }
-      pushed -= wanted + (keywords ? 1 : 0);  // of an argument
+      pushed -= taken;  // of an argument
       named = false;
     }
     pushed += pushes(code[i].op);
@@ -160,6 +165,9 @@ std::vector<Call> find_calls(const std::vector<Instruction>& code) {
   for (std::size_t i = 0; i < code.size(); ++i) {
     const bool super = code[i].op == Op::load_super_attr;
     if (code[i].op != Op::load_method && code[i].op != Op::load_attr && !super) continue;
+    const bool attribute = i + 1 < code.size() &&
+                           (code[i + 1].op == Op::load_attr || code[i + 1].op == Op::load_method);
+    if (attribute) continue;  // its value has one looked up
     Call call;
     call.method = code[i].arg;
     find_its_call(code, i, call);

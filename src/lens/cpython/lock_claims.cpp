@@ -92,8 +92,7 @@ void weigh_permits(std::vector<Claim>& claims, std::size_t permits) {
   }
   // Every permit is accounted for; anybody may give one back all the same.
   const bool all = permits > 0 && threads.size() == permits && claims.size() == permits;
-  for (Claim& claim : claims)
-    claim.confidence = all ? Confidence::likely : Confidence::hypothesis;
+  for (Claim& claim : claims) claim.confidence = all ? Confidence::likely : Confidence::hypothesis;
 }
 
 }  // namespace coldcase::cpython

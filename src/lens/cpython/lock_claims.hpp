@@ -16,7 +16,7 @@ struct Claim {
     iteration,  // it iterates over a suspended generator that holds it
     reference,  // a frame refers to a suspended generator, or to an ExitStack, that holds it
   } by = By::chain;
-  bool waits = false;  // the thread itself waits for the lock
+  bool waits = false;                              // the thread itself waits for the lock
   Confidence confidence = Confidence::hypothesis;  // weigh() fills these
   bool dropped = false;
 
@@ -25,16 +25,16 @@ struct Claim {
 
 // What else was seen of one lock.
 struct Doubts {
-  bool alone = false;                   // the process has no other thread
-  std::vector<std::size_t> unpaired;    // threads that released it without having taken it
-  std::vector<std::size_t> releasing;   // threads whose code releases it and does not take it
+  bool alone = false;                  // the process has no other thread
+  std::vector<std::size_t> unpaired;   // threads that released it without having taken it
+  std::vector<std::size_t> releasing;  // threads whose code releases it and does not take it
 };
 
 // Of a plain lock: one holder.
 void weigh_claims(std::vector<Claim>& claims, const Doubts& doubts);
 
-// Of a semaphore that nobody can take any more: they hold all of its permits, if that many are told.
-// `permits`: how many it began with; 0 unknown.
+// Of a semaphore that nobody can take any more: they hold all of its permits, if that many are
+// told. `permits`: how many it began with; 0 unknown.
 void weigh_permits(std::vector<Claim>& claims, std::size_t permits);
 
 }  // namespace coldcase::cpython

@@ -2,8 +2,8 @@
 // every thread, and the suspended generators and ExitStacks that those refer to.
 #pragma once
 
-#include "lens/cpython/lock_claims.hpp"
 #include "lens/cpython/lens_parts.hpp"
+#include "lens/cpython/lock_claims.hpp"
 
 namespace coldcase::cpython {
 
@@ -66,8 +66,8 @@ class LockEvidence {
   bool referenced_ = false;
   std::map<Addr, std::vector<Reference>> references_;  // by generator or ExitStack
   std::map<Addr, std::vector<Managed>> held_;
-  std::map<Addr, bool> selves_;  // has one of the locks
-  std::set<Addr> searched_;      // for references
+  std::map<Addr, bool> selves_;   // has one of the locks
+  std::set<Addr> searched_;       // for references
   std::map<Addr, bool> methods_;  // by code: the first local is `self`
   std::optional<std::vector<std::pair<Addr, std::string>>> strays_;  // and where they were found
 };

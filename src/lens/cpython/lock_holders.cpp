@@ -61,9 +61,8 @@ std::string block_text(const Claim& claim) {
 std::string call_text(const Claim& claim) {
   const Holding& holding = claim.holding;
   std::string text = " called " + holding.way + lines_of(holding);
-  text += holding.held == Held::yes
-              ? " and has not released it on any way to where it stands"
-              : " and, on some ways to where it stands, has it still";
+  text += holding.held == Held::yes ? " and has not released it on any way to where it stands"
+                                    : " and, on some ways to where it stands, has it still";
   if (holding.guarded) text += ", inside a try that releases it at its end";
   return text;
 }

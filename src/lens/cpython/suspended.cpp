@@ -159,8 +159,8 @@ std::vector<Addr> read_iterators(Lookup& lookup, const PythonFrame& frame) {
   std::int64_t loops = 0;
   for (const Instruction& one : routine.instructions) {
     if (one.op != Op::for_iter || frame.lasti < one.begin || frame.lasti >= one.target) continue;
-    const auto outside = std::ranges::count_if(
-        blocks, [&](std::int32_t begin) { return begin < one.begin; });
+    const auto outside =
+        std::ranges::count_if(blocks, [&](std::int32_t begin) { return begin < one.begin; });
     const Addr iterator = slot(loops++ + outside * width);
     if (is_generator(objects, iterator)) iterators.push_back(iterator);
   }

@@ -2,8 +2,8 @@
 // with blocks stand open in them all the same (cpython.md 3.7).
 #pragma once
 
-#include "lens/cpython/lookup.hpp"
 #include "lens/cpython/locks.hpp"
+#include "lens/cpython/lookup.hpp"
 
 namespace coldcase::cpython {
 
