@@ -58,6 +58,13 @@ void LockEvidence::follow_chains() {
       any = any || uses.back().touches_any();
     }
     if (any) chain.use = follow_chain(context_.objects().layout(), uses);
+    // A waiter's futex tells of a shared semaphore alone, not of the object that has it.
+    for (const Holding& holding : chain.use.holdings) {
+      const auto known = keys_.find(holding.key);
+      if (known == keys_.end() || known->object.value != 0) continue;
+      keys_.erase(known);
+      keys_.insert(holding.key);
+    }
   }
 }
 
