@@ -46,13 +46,13 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
 }
 
 // One bad input among good ones is a row of the report, not its end. Throws when none is usable.
-std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options,
+std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options, Unpack unpack,
                                                std::vector<InputFact>& unreadable) {
   std::vector<std::unique_ptr<Session>> sessions;
   std::optional<Error> first;
   for (const std::string& path : options.cores) {
     try {
-      sessions.push_back(open_session(path, options));
+      sessions.push_back(open_session(path, options, unpack));
     } catch (const Error& error) {
       if (!first) first = error;
       InputFact fact;
@@ -106,11 +106,9 @@ void note_unrelated(const std::vector<std::unique_ptr<Session>>& sessions, Analy
   }
 }
 
-}  // namespace
-
-Analysis analyze(const AnalyzeOptions& options) {
+Analysis analyze_once(const AnalyzeOptions& options, Unpack unpack) {
   std::vector<InputFact> unreadable;
-  const auto sessions = open_all(options, unreadable);
+  const auto sessions = open_all(options, unpack, unreadable);
 
   Analysis analysis;
   analysis.generator.version = std::string(library_version());
@@ -140,6 +138,12 @@ Analysis analyze(const AnalyzeOptions& options) {
   settle_waits(analysis.facts);
   diagnose(analysis);
   return analysis;
+}
+
+}  // namespace
+
+Analysis analyze(const AnalyzeOptions& options) {
+  return reading_frames([&](Unpack unpack) { return analyze_once(options, unpack); });
 }
 
 }  // namespace coldcase

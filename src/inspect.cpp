@@ -101,6 +101,20 @@ Table module_table(const Facts& facts) {
   return table;
 }
 
+CoreIdentity identify_input(const Input& input) {
+  const Core core = parse_core(input.content(), input.path);
+  CoreIdentity identity;
+  // A core cut short has the headers of the whole one: what is there of it is part of its identity.
+  const std::string size = std::to_string(core.file.size());
+  std::vector<Bytes> parts = core.identity;
+  if (core.truncated()) parts.push_back(std::as_bytes(std::span(size.data(), size.size())));
+  identity.content = sha256_hex(parts);
+  if (core.process) identity.pid = std::max(core.process->pid, 0);
+  if (core.process) identity.ppid = std::max(core.process->ppid, 0);
+  identity.job = mpi::find_job(core, core_image(core));
+  return identity;
+}
+
 }  // namespace
 
 Table make_table(const Analysis& analysis, TableKind kind) {
@@ -120,8 +134,9 @@ Table make_table(const Analysis& analysis, TableKind kind) {
 ArgumentKind kind_of_argument(const std::string& path) {
   if (path == "-") return ArgumentKind::core;
   try {
-    const Input input = open_input(path);
-    switch (kind_of_file(input.bytes())) {
+    const FileKind kind = reading_frames(
+        [&](Unpack unpack) { return kind_of_file(open_input(path, unpack).content()); });
+    switch (kind) {
       case FileKind::core:
         return ArgumentKind::core;
       case FileKind::program:
@@ -136,18 +151,7 @@ ArgumentKind kind_of_argument(const std::string& path) {
 }
 
 CoreIdentity identify(const std::string& path) {
-  const Input input = open_input(path);
-  const Core core = parse_core(input.bytes(), input.path);
-  CoreIdentity identity;
-  // A core cut short has the headers of the whole one: what is there of it is part of its identity.
-  const std::string size = std::to_string(core.file.size());
-  std::vector<Bytes> parts = core.identity;
-  if (core.truncated()) parts.push_back(std::as_bytes(std::span(size.data(), size.size())));
-  identity.content = sha256_hex(parts);
-  if (core.process) identity.pid = std::max(core.process->pid, 0);
-  if (core.process) identity.ppid = std::max(core.process->ppid, 0);
-  identity.job = mpi::find_job(core, core_image(core));
-  return identity;
+  return reading_frames([&](Unpack unpack) { return identify_input(open_input(path, unpack)); });
 }
 
 std::vector<PatternInfo> known_patterns() {

@@ -148,7 +148,7 @@ TEST_CASE("a plain file is mapped", "[bytes]") {
   const Folder folder;
   const std::string path = folder.write("core.1", "content");
   const Input input = open_input(path);
-  CHECK(text_of_bytes(input.bytes()) == "content");
+  CHECK(text_of_bytes(input.content().bytes()) == "content");
   CHECK(input.path == path);
   CHECK(input.compression == Compression::none);
   CHECK(input.file_bytes == 7);
@@ -160,9 +160,9 @@ TEST_CASE("an input outlives being moved", "[bytes]") {
   const Folder folder;
   Input first = open_input(folder.write("core.1", "content"));
   Input second = std::move(first);
-  CHECK(text_of_bytes(second.bytes()) == "content");
+  CHECK(text_of_bytes(second.content().bytes()) == "content");
   second = open_input(folder.write("core.2", "other"));
-  CHECK(text_of_bytes(second.bytes()) == "other");
+  CHECK(text_of_bytes(second.content().bytes()) == "other");
 }
 
 TEST_CASE("a .zst is decompressed, whatever its name", "[bytes]") {
@@ -170,7 +170,7 @@ TEST_CASE("a .zst is decompressed, whatever its name", "[bytes]") {
   const std::string content = noise(300'000) + std::string(200'000, '\0') + "end";
   const std::string packed = compressed(content);
   const Input input = open_input(folder.write("core.odd", packed));
-  CHECK(text_of_bytes(input.bytes()) == content);
+  CHECK(text_of_bytes(input.content().bytes()) == content);
   CHECK(input.compression == Compression::zstd);
   CHECK(input.file_bytes == packed.size());
   CHECK(input.modified > 1'600'000'000);
@@ -182,7 +182,7 @@ TEST_CASE("frames one after the other and skippable ones are one content", "[byt
   const std::string skippable("\x50\x2a\x4d\x18\x03\0\0\0xyz", 11);
   const Input input = open_input(
       folder.write("core.zst", skippable + compressed("one ") + skippable + compressed("two")));
-  CHECK(text_of_bytes(input.bytes()) == "one two");
+  CHECK(text_of_bytes(input.content().bytes()) == "one two");
   CHECK(input.cut_short.empty());
 }
 
@@ -193,7 +193,7 @@ TEST_CASE("a .zst cut short gives what it has and says so", "[bytes]") {
   const std::string cut = packed.substr(0, packed.size() / 2);
   const Input input = open_input(folder.write("core.zst", cut));
   CHECK_FALSE(input.cut_short.empty());
-  const std::string got = text_of_bytes(input.bytes());
+  const std::string got = text_of_bytes(input.content().bytes());
   CHECK(got.size() > content.size() / 4);
   CHECK(got.size() < content.size());
   CHECK(content.compare(0, got.size(), got) == 0);
@@ -205,7 +205,7 @@ TEST_CASE("a damaged .zst gives what comes before the damage", "[bytes]") {
   const std::string garbage = compressed(content) + "no frame follows";
   const Input input = open_input(folder.write("core.zst", garbage));
   CHECK_FALSE(input.cut_short.empty());
-  CHECK(text_of_bytes(input.bytes()) == content);
+  CHECK(text_of_bytes(input.content().bytes()) == content);
 }
 
 TEST_CASE("a .zst with nothing in it is an error", "[bytes]") {
@@ -246,7 +246,7 @@ TEST_CASE("a spool leaves nothing behind", "[bytes]") {
   const Input input = open_input(path);
   fs::remove(path);
   CHECK(folder.empty());
-  CHECK(text_of_bytes(input.bytes()) == "content");
+  CHECK(text_of_bytes(input.content().bytes()) == "content");
 }
 
 TEST_CASE("standard input becomes a spool", "[bytes]") {
@@ -256,7 +256,7 @@ TEST_CASE("standard input becomes a spool", "[bytes]") {
   const std::string path = folder.write("stream", packed ? compressed(content) : content);
   const StandardInput redirect(path);
   const Input input = open_input("-");
-  CHECK(text_of_bytes(input.bytes()) == content);
+  CHECK(text_of_bytes(input.content().bytes()) == content);
   CHECK(input.path == "(standard input)");
   CHECK(input.compression == (packed ? Compression::zstd : Compression::none));
   CHECK(input.modified == 0);
@@ -266,7 +266,7 @@ TEST_CASE("a stream shorter than any magic number is still content", "[bytes]") 
   const Folder folder;
   const std::string path = folder.write("stream", "ab");
   const StandardInput redirect(path);
-  CHECK(text_of_bytes(open_input("-").bytes()) == "ab");
+  CHECK(text_of_bytes(open_input("-").content().bytes()) == "ab");
 }
 
 TEST_CASE("what is no input says what it is", "[bytes]") {
@@ -313,9 +313,9 @@ TEST_CASE("messages name the file without its control characters", "[bytes]") {
 TEST_CASE("prefetch is only a hint", "[bytes]") {
   const Folder folder;
   const Input input = open_input(folder.write("core.1", noise(10'000)));
-  prefetch(input.bytes().subspan(5000, 10));
+  prefetch(input.content().bytes().subspan(5000, 10));
   prefetch({});
-  CHECK(input.bytes().size() == 10'000);
+  CHECK(input.content().bytes().size() == 10'000);
 }
 
 }  // namespace
