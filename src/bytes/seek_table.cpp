@@ -50,7 +50,8 @@ bool agrees(Bytes frame, std::uint32_t plain) {
     return plain == 0 && *parse_at<std::uint32_t>(frame, 4) == frame.size() - 8;
   const unsigned long long told =
       ZSTD_getFrameContentSize(frame.data(), std::min(frame.size(), largest_header));
-  return told == plain || told == ZSTD_CONTENTSIZE_UNKNOWN;
+  // Of a frame said to be empty nothing is ever read, so only its own word for it counts.
+  return told == plain || (told == ZSTD_CONTENTSIZE_UNKNOWN && plain > 0);
 }
 
 }  // namespace

@@ -66,14 +66,15 @@ void Spool::append(Bytes bytes) {
 }
 
 void Spool::write(std::uint64_t at, Bytes bytes) {
-  // Whole zero pages, aligned in the file, stay holes; what is between is written in one piece.
+  // What is zero of a page of the file is not written, so that whole pages of zeros stay holes;
+  // what is between is written in one piece.
   while (!bytes.empty()) {
     const std::size_t to_boundary = page - at % page;
     std::size_t length = std::min(to_boundary, bytes.size());
-    const bool hole = length == page && all_zero(bytes.first(page));
-    while (!hole && bytes.size() - length >= page && !all_zero(bytes.subspan(length, page)))
+    const bool zeros = all_zero(bytes.first(length));
+    while (!zeros && bytes.size() - length >= page && !all_zero(bytes.subspan(length, page)))
       length += page;
-    if (!hole) write_at(file_.get(), bytes.first(length), at);
+    if (!zeros) write_at(file_.get(), bytes.first(length), at);
     at += length;
     bytes = bytes.subspan(length);
   }

@@ -66,6 +66,7 @@ TEST_CASE("a packed core is the plain one, with a table that adds up") {
   CHECK(told == plain.size());
   const Input input = open_input(to.path());
   CHECK(input.cut_short.empty());
+  CHECK(input.frames != nullptr);  // what capture writes is read frame by frame
   REQUIRE(input.content().bytes().size() == plain.size());
   CHECK(std::memcmp(input.content().bytes().data(), plain.data(), plain.size()) == 0);
 
