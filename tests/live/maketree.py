@@ -2,8 +2,8 @@
 
 The programs of programs/trees say what they know line by line (tree.h, tree.py). Dumps: `gcore` and
 `capture` (coldcase capture: cores with side-cars) leave the processes as they are; `kernel` stops
-all of them first, so that none goes on because another has died, and then lets all die of SIGABRT at
-once, children first. Everything started here is ended here.
+all of them first, so that none goes on because another has died, and then lets them die of SIGABRT
+one closely after the other, children first. Everything started here is ended here.
 """
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ import makecore
 from makecore import CannotMake, WentWrong
 
 TREES = os.path.join(makecore.PROGRAMS, "trees")
+FLAGS = {"openmp.c": ("-fopenmp",)}
 TAIL = ".side-car.json"
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -48,7 +49,8 @@ def build_trees(folder: str) -> None:
     for source in sources:
         for variant in makecore.VARIANTS:
             if os.path.basename(source) != "plugin.c":
-                makecore.build_program(source, folder, variant)
+                makecore.build_program(source, folder, variant,
+                                       FLAGS.get(os.path.basename(source), ()))
                 continue
             output = os.path.join(folder, variant, "libplugin.so")
             os.makedirs(os.path.dirname(output), exist_ok=True)
@@ -78,6 +80,8 @@ def take_line(truth: Dict[str, Any], line: str) -> None:
                                    for key in ("thread", "function", "file", "line")})
     elif word == "EDGE":
         truth["edges"].append(facts)
+    elif word == "SKIP":
+        raise CannotMake("no " + facts["lacks"])
     elif word == "READY":
         truth.update(facts)
     else:
@@ -152,6 +156,24 @@ def await_state(pid: int, wanted: Sequence[str]) -> None:
         time.sleep(0.02)
 
 
+def cores_in(folder: str) -> Dict[int, str]:
+    """Every process dumps into a folder of its own, named by its number."""
+    return {int(os.path.basename(place)): os.path.join(place, name)
+            for place, _folders, names in os.walk(folder) for name in names
+            if name.startswith("core") and os.path.basename(place).isdigit()}
+
+
+def await_core(pid: int, folder: str) -> None:
+    """The kernel has gathered what it says of the process, or has dumped all of it."""
+    end = time.monotonic() + makecore.DUMP_TIMEOUT
+    while state_of(pid) not in ("Z", ""):
+        path = cores_in(folder).get(pid)
+        if path is not None and os.path.getsize(path) > 0:
+            return
+        if time.monotonic() > end:
+            raise WentWrong("process %d leaves no core" % pid)
+
+
 def dump_by_kernel(pids: List[int], folder: str) -> Dict[int, str]:
     makecore.check_kernel_dumps()
     order = children_first(pids)
@@ -161,16 +183,14 @@ def dump_by_kernel(pids: List[int], folder: str) -> Dict[int, str]:
         await_state(pid, ("T",))
     for pid in order:
         os.kill(pid, signal.SIGABRT)
-    # All at once: a parent whose child is already dead could wake up before it dies itself.
+    # A child that outlives its parent would have another one in its core, and a parent whose child
+    # has died could return from its wait: each follows as soon as the core before it has begun.
     for pid in order:
         os.kill(pid, signal.SIGCONT)
+        await_core(pid, folder)
     for pid in order:
         await_state(pid, ("Z", ""))
-    cores = {}
-    for place, _folders, names in os.walk(folder):
-        for name in names:
-            if name.startswith("core") and os.path.basename(place).isdigit():
-                cores[int(os.path.basename(place))] = os.path.join(place, name)
+    cores = cores_in(folder)
     if set(cores) != set(pids):
         raise WentWrong("cores of %s, not of %s" % (sorted(cores), sorted(pids)))
     return cores
