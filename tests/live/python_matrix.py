@@ -40,8 +40,7 @@ from python_grade import GRADES, Grade, Report, Truth, grade_all
 PROGRAMS = os.path.join(makecore.PROGRAMS, "python")
 DUMPS = ("gcore", "kernel")
 ANALYZE_TIMEOUT = 120.0
-OLDEST, NEWEST = (3, 6), (3, 99)  # are tried; rows marked unread are allowed but for:
-READ = ((3, 8), (3, 13))
+READ = ((3, 8), (3, 13))  # of these no row may be unread
 
 
 @dataclass(frozen=True)
@@ -353,7 +352,7 @@ def main() -> int:
     if options.text:
         os.makedirs(options.text, exist_ok=True)
     makecore.allow_core()
-    pythons = [python for python in makecore.find_pythons(OLDEST, NEWEST)
+    pythons = [python for python in makecore.find_pythons(fetched=True)
                if options.python in python.label or options.python in python.path]
     runs = runs_of(list_scenarios(options.file, options.scenario), pythons, options)
     return run_all(runs, options)
