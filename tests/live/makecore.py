@@ -260,9 +260,10 @@ def dump_with_gcore(process: "subprocess.Popen[bytes]", folder: str) -> str:
     if not os.path.exists(core):
         denied = "ptrace" in said or "not permitted" in said
         raise (CannotMake if denied else WentWrong)("gcore: " + said[-300:])
-    if "Memory read failed for corefile section" in said:
+    if re.search(r"Memory read failed for corefile section, \d+ bytes at 0x[0-9a-f]{1,15}\.", said):
         # gdb up to 13 with glibc from 2.42 on, whose guard pages are inside the stacks' mappings:
-        # such a core has zeros where the stacks were.
+        # such a core has zeros where the stacks were. (The vsyscall page, at 0xffffffffff600000,
+        # cannot be read anywhere.)
         raise CannotMake("gcore cannot read this C library's stacks")
     return core
 

@@ -110,7 +110,7 @@ def compile_extension(source: str, output: str, python: makecore.Python, work: s
         if shutil.which(tool) is None:
             raise CannotMake("no " + tool)
     with open(source, encoding="utf-8") as file:
-        plain = source.endswith(".c") and "Python.h" not in file.read()
+        plain = not source.endswith(".pyx") and "<Python.h>" not in file.read()
     headers = [] if plain else ["-I" + headers_of(python)]
     if source.endswith(".pyx"):
         source = translate(source, python, work, os.path.dirname(output))

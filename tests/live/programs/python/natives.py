@@ -182,13 +182,12 @@ class AtEnd:
 @scenario("after-finalization", kind="hang|crash", needs="late", dies=True)
 def late_worker():
     """A library's thread is joined while the interpreter ends, and comes for the GIL."""
-    import late
-
-    late.start()
+    late = ctypes.CDLL(os.path.join(EXTENSIONS, "late.so"))
+    late.start_worker()
     says.thread()
     says.waits("thread_exit")
     says.ready(1)
-    AtEnd(late.stop)
+    AtEnd(late.stop_worker)
 
 
 def is_cut_off(tid, read=os.read, open_file=os.open, close=os.close, missing=OSError):
@@ -203,9 +202,10 @@ def is_cut_off(tid, read=os.read, open_file=os.open, close=os.close, missing=OSE
         return True
 
 
-@scenario("after-finalization", kind="hang")
+@scenario("after-finalization", kind="hang", before=(3, 15))
 def lock_of_a_daemon():
-    """A daemon thread is cut off inside a with block; then a finalizer wants the lock."""
+    """A daemon thread is cut off inside a with block; then a finalizer wants the lock. From 3.15 on
+    that raises PythonFinalizationError."""
     guard = threading.Lock()
     tids = []
 
