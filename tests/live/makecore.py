@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = os.path.join(HERE, "programs")
@@ -81,12 +81,12 @@ def build_driver(folder: str) -> None:
          os.path.join(FAKECUDA, "uct_fake.c"), "-L" + folder, "-lcuda"])
 
 
-def build_program(source: str, folder: str, variant: str) -> None:
+def build_program(source: str, folder: str, variant: str, flags: Sequence[str] = ()) -> None:
     name, extension = os.path.splitext(os.path.basename(source))
     compiler = ["g++", "-std=c++17"] if extension == ".cpp" else ["gcc"]
     output = os.path.join(folder, variant, name)
     os.makedirs(os.path.dirname(output), exist_ok=True)
-    run([*compiler, *VARIANTS[variant], "-Wall", "-Wextra", "-Wl,--build-id", "-o", output,
+    run([*compiler, *VARIANTS[variant], *flags, "-Wall", "-Wextra", "-Wl,--build-id", "-o", output,
          source, "-lpthread"])
     if variant == "release":
         run(["strip", "--strip-all", output])
