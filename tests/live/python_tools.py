@@ -119,6 +119,26 @@ def compile_extension(source: str, output: str, python: makecore.Python, work: s
                   "-I" + EXTENSIONS, "-o", output, source, "-lpthread"])
 
 
+# pystack
+
+
+def worse_than_pystack(core: str, python: makecore.Python, report: Dict[str, Any],
+                       work: str) -> List[str]:
+    """What tools/bench asks of frames, of this core. pystack of the interpreter that runs this."""
+    folder = install("pystack", makecore.ask_python(sys.executable), work)
+    sys.path.insert(0, os.path.join(makecore.HERE, "../../tools/bench.d"))
+    import frames  # noqa: E402
+    done = subprocess.run([sys.executable, "-m", "pystack", "core", "--native-all", core,
+                           os.path.realpath(python.path)], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=INSTALL_TIMEOUT,
+                          env=dict(os.environ, PYTHONPATH=folder))
+    theirs = frames.of_pystack(done.stdout)
+    if not theirs:
+        print("    pystack says nothing: " + done.stderr.strip()[-120:])
+        return []
+    return frames.worse_than_pystack(frames.mixed_of_report(report), theirs)
+
+
 # Commands
 
 
