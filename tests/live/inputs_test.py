@@ -586,6 +586,33 @@ def tables(bench: Bench) -> Problems:
 
 
 @check
+def python_tables(bench: Bench) -> Problems:
+    """What `show python` tells of a core with Python in it, and that it says so of one without."""
+    problems = []
+    core = bench.core("founding_case", "kernel")
+    text = bench.run("show", "python", core.path)
+    value = bench.run("show", "python", core.path, "-f", "json")
+    problems += wrong_code(text, 0) + wrong_code(value, 0)
+    sections = json.loads(value.stdout)
+    if list(sections)[:4] != ["interpreters", "threads", "stacks", "locks"]:
+        problems.append("sections " + ", ".join(sections))
+    lines = len(text.stdout.splitlines())
+    rows = sum(len(section) for section in sections.values())
+    if lines != rows + 3 * len(sections) - 1:  # a name, headings, and an empty line between
+        problems.append("%d rows of JSON, %d lines of text" % (rows, lines))
+    known = set(core.truth["threads"].values())
+    for thread in sections["threads"]:
+        if int(thread["LWP"]) in known and thread["name"] not in core.truth["threads"]:
+            problems.append("a thread is called " + thread["name"])
+    if [lock["kind"] for lock in sections["locks"]][:1] != ["gil"]:
+        problems.append("the GIL is missing")
+    none = bench.run("show", "python", bench.core("abba_mutex", "kernel").path)
+    if "No CPython" not in none.stdout:
+        problems.append("of a core without Python: " + none.stdout)
+    return problems
+
+
+@check
 def patterns(bench: Bench) -> Problems:
     every = bench.run("patterns")
     one = bench.run("patterns", "gil-driver-inversion")

@@ -167,7 +167,7 @@ def chosen(options: argparse.Namespace) -> List[Attempt]:
     pythons: List[makecore.Python] = []
     if any(case.python for case in cases):
         only = options.python
-        pythons = [makecore.ask_python(only)] if only else makecore.find_pythons()
+        pythons = [makecore.ask_python(only)] if only else makecore.find_pythons(fetched=True)
     return [attempt for case in cases for attempt in attempts_of(case, pythons)]
 
 

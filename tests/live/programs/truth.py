@@ -4,6 +4,7 @@
 
 Threads register themselves; lines are found by the `# mark: NAME` comments of the program.
 """
+import ctypes
 import json
 import os
 import platform
@@ -12,6 +13,13 @@ import threading
 import time
 
 SLEEP_CALLS = {"x86_64": ("35", "230"), "aarch64": ("101", "115")}  # nanosleep, clock_nanosleep
+
+GETTID = {"x86_64": 186, "aarch64": 178}  # threading.get_native_id is of 3.8
+_libc = ctypes.CDLL(None)
+
+
+def gettid() -> int:
+    return _libc.syscall(GETTID[platform.machine()])
 
 
 class Truth:
@@ -33,7 +41,7 @@ class Truth:
         name = threading.current_thread().name
         if settles:
             self._facts["settles"][name] = settles
-        self._facts["threads"][name] = threading.get_native_id()
+        self._facts["threads"][name] = gettid()
 
     def wait_for(self, threads: int) -> None:
         while len(self._facts["threads"]) < threads:
