@@ -56,7 +56,7 @@ std::string nobody_text(const ResourceFact& resource) {
   if (code == "owner_ended" || code == "owner_died" || code == "no_living_holder")
     return "nobody alive";
   if (code == "owner_before_fork" || code == "owner_in_parent" || code.starts_with("team_") ||
-      code == "holder_not_copied" || code == "holder_in_parent")
+      code == "holder_not_copied" || code == "holder_in_parent" || code == "helpers_not_copied")
     return "nobody in this process";
   return "unknown";
 }
