@@ -28,7 +28,8 @@ Confidence surest(const ResourceFact& lock) {
 
 std::string headline_of(const Scene& scene, const Orphan& orphan) {
   const ResourceFact& lock = scene.resource(orphan.lock);
-  const std::string who = site_name(scene, orphan.waiters.front()) + ", in a forked child, waits for ";
+  const std::string who =
+      site_name(scene, orphan.waiters.front()) + ", in a forked child, waits for ";
   if (is_team(lock)) return who + "threads of a pool that fork did not copy";
   if (is_helped(lock)) return who + lock.label + ", whose threads fork did not copy";
   return who + with_article(lock_word(lock)) +
@@ -72,10 +73,11 @@ constexpr std::array remedies{
     Remedy{[](const ResourceFact& lock) { return lock.kind == WaitKind::import_lock; },
            "Import what the children need before threads are started: a module that another thread "
            "is importing at fork can never be imported in the child."},
-    Remedy{[](const ResourceFact& lock) { return lock.implementation.starts_with("_io."); },
-           "Give the child a file object of its own for its log or pipe: of Python's buffered files "
-           "only stdin, stdout and stderr get new locks at fork. logging makes its handlers' locks "
-           "new, and not those of their streams."},
+    Remedy{
+        [](const ResourceFact& lock) { return lock.implementation.starts_with("_io."); },
+        "Give the child a file object of its own for its log or pipe: of Python's buffered files "
+        "only stdin, stdout and stderr get new locks at fork. logging makes its handlers' locks "
+        "new, and not those of their streams."},
 };
 
 std::vector<Advice> advice_for(const ResourceFact& lock, const std::optional<Location>& location) {
@@ -89,9 +91,10 @@ std::vector<Advice> advice_for(const ResourceFact& lock, const std::optional<Loc
        "\"spawn\") or \"forkserver\").",
        advice.empty() ? location : std::nullopt, ""});
   if (!is_team(lock) && !is_helped(lock))
-    advice.push_back({"A library can protect its own locks with pthread_atfork (in Python: "
-                      "os.register_at_fork).",
-                      std::nullopt, ""});
+    advice.push_back(
+        {"A library can protect its own locks with pthread_atfork (in Python: "
+         "os.register_at_fork).",
+         std::nullopt, ""});
   return advice;
 }
 
@@ -99,9 +102,9 @@ std::vector<Advice> advice_for(const ResourceFact& lock, const std::optional<Loc
 
 std::vector<Finding> detect_fork_orphaned_lock(const Scene& scene) {
   std::vector<Finding> findings;
-  for (const Orphan& orphan :
-       find_orphans(scene, {"owner_before_fork", "owner_in_parent", "team_not_copied",
-                            "team_in_parent", "holder_not_copied", "holder_in_parent", "helpers_not_copied"})) {
+  for (const Orphan& orphan : find_orphans(
+           scene, {"owner_before_fork", "owner_in_parent", "team_not_copied", "team_in_parent",
+                   "holder_not_copied", "holder_in_parent", "helpers_not_copied"})) {
     const ResourceFact& lock = scene.resource(orphan.lock);
     Finding finding = orphan_finding(scene, orphan, "fork-orphaned-lock", surest(lock));
     finding.headline = as_headline(headline_of(scene, orphan));

@@ -30,8 +30,9 @@ std::vector<Finding> find_lost_orders(const Scene& scene) {
     const ThreadId joiner = joiner_of(scene, orphan);
     Finding finding = orphan_finding(scene, orphan, "lost-wakeup", Confidence::very_likely);
     finding.kind = FindingKind::hang;
-    finding.headline = as_headline(site_name(scene, joiner) +
-                                   " waits for a worker of OpenBLAS that has lost its order to end");
+    finding.headline =
+        as_headline(site_name(scene, joiner) +
+                    " waits for a worker of OpenBLAS that has lost its order to end");
     finding.story.push_back({queue.label + ": " + queue.owner_unknown_text + ".", {}});
     finding.summary = {tell_wait(scene, joiner).text, finding.story.back().text,
                        "Nobody gives the order again."};

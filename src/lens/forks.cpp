@@ -122,9 +122,8 @@ void join_lost(const std::vector<const Seen*>& parents, const Seen& child, Resou
   const std::vector<Found> lost = find_lost(parents, child);
   if (lost.empty()) return;
   if (team) resource.owner_unknown_code = "team_in_parent";
-  resource.owner_unknown_text +=
-      "; " + std::string(lost.size() == 1 ? "it lives" : "they live") + " in the parent: " +
-      names_of(lost);
+  resource.owner_unknown_text += "; " + std::string(lost.size() == 1 ? "it lives" : "they live") +
+                                 " in the parent: " + names_of(lost);
   for (std::size_t i = 0; i < std::min(lost.size(), most_named); ++i)
     add_kinship(lost[i], child, id,
                 "this thread of the parent has the block of one that the child lacks", ledger);
@@ -139,8 +138,7 @@ void join_holder(const std::vector<const Seen*>& parents, const Seen& child, Res
                          !resource.at.empty();
   if (!ownerless) return;
   for (const Seen* seen : parents) {
-    const ResourceId copy =
-        ledger.find_resource(seen->view.process, resource.at.front().address);
+    const ResourceId copy = ledger.find_resource(seen->view.process, resource.at.front().address);
     if (!copy.known() || ledger.resource(copy).kind != resource.kind) continue;
     for (const Owner& owner : ledger.resource(copy).owners) {
       const ThreadId holder = owner.by.as<RefKind::thread>();
@@ -153,8 +151,8 @@ void join_holder(const std::vector<const Seen*>& parents, const Seen& child, Res
         continue;
       resource.owner_unknown_code = "holder_in_parent";
       resource.owner_unknown_text =
-          "it does not record who took it; the parent's own copy is held by " +
-          lwp(*seen, thread) + ", a thread that the child has not got";
+          "it does not record who took it; the parent's own copy is held by " + lwp(*seen, thread) +
+          ", a thread that the child has not got";
       add_kinship({seen, thread}, child, id,
                   "this thread of the parent holds the parent's copy of the lock, at the same "
                   "address",

@@ -22,8 +22,7 @@ struct Library {
 // the call's completion are the event engine's threads' (grpcio 1.85, GRPC_ENABLE_FORK_SUPPORT=0).
 constexpr std::array libraries{
     Library{"cygrpc", "gRPC", WaitKind::queue, "grpc_completion_queue", "gRPC's completion queue"},
-    Library{"libgrpc", "gRPC", WaitKind::queue, "grpc_completion_queue",
-            "gRPC's completion queue"},
+    Library{"libgrpc", "gRPC", WaitKind::queue, "grpc_completion_queue", "gRPC's completion queue"},
 };
 
 bool is_in(const Module* module, const Library& library) {
@@ -73,9 +72,9 @@ void wait_for_helpers(const View& view, std::size_t i, std::size_t frame, const 
   fact.label = std::string(library.label);
   fact.state = LockState::waiting;
   fact.owner_unknown_code = "helpers_not_copied";
-  fact.owner_unknown_text = std::string(library.name) +
-                            " serves it by threads of its own; " + counted(lost, "thread") +
-                            " of those never ended and " + (lost == 1 ? "is" : "are") +
+  fact.owner_unknown_text = std::string(library.name) + " serves it by threads of its own; " +
+                            counted(lost, "thread") + " of those never ended and " +
+                            (lost == 1 ? "is" : "are") +
                             " not in this process: fork copied their memory, and not the threads";
   const ResourceId physical =
       wait.on.empty() ? ResourceId{} : wait.on.front().as<RefKind::resource>();
@@ -87,8 +86,8 @@ void wait_for_helpers(const View& view, std::size_t i, std::size_t frame, const 
   const auto& map = stacks[i].native_at;
   if (frame < map.size()) wait.frame = map[frame];
   Evidence evidence;
-  evidence.claim = "it sleeps inside " + std::string(library.name) +
-                   ", none of whose threads this process has";
+  evidence.claim =
+      "it sleeps inside " + std::string(library.name) + ", none of whose threads this process has";
   evidence.basis = Basis::inference;
   evidence.thread = id;
   evidence.frame = wait.frame;

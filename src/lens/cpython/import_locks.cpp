@@ -35,8 +35,8 @@ std::optional<ModuleLock> find_module_lock(const LensContext& context, const Pyt
 }
 
 ResourceId describe(const LensContext& context, const ModuleLock& lock) {
-  const ResourceId id = context.ledger.resource_at(
-      context.view.process, lock.at, WaitKind::import_lock, "importlib._ModuleLock");
+  const ResourceId id = context.ledger.resource_at(context.view.process, lock.at,
+                                                   WaitKind::import_lock, "importlib._ModuleLock");
   ResourceFact& fact = context.ledger.resource(id);
   if (!fact.label.empty()) return id;
   fact.label = "the import lock of module " + lock.module;

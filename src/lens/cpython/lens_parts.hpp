@@ -35,6 +35,11 @@ void add_lock_holders(LensContext& context);
 void add_multiprocessing_waits(LensContext& context);
 void add_finalizers(LensContext& context);
 
+// "Queue.get" gives "get".
+std::string_view last_part(std::string_view qualified);
+// "Account.pay (bank.py:12)".
+std::string describe(const PythonFrame& frame);
+
 // Whether the thread waits for what this is about; told if it does. `word` is its futex's.
 bool wait_for_module_lock(LensContext& context, std::size_t thread, const PyThread& state,
                           Addr word);

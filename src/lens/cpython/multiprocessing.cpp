@@ -10,11 +10,6 @@
 namespace coldcase::cpython {
 namespace {
 
-std::string_view last_part(std::string_view qualified) {
-  const auto dot = qualified.rfind('.');
-  return dot == std::string_view::npos ? qualified : qualified.substr(dot + 1);
-}
-
 bool in_file(const PythonFrame& frame, std::string_view name) {
   return frame.code->file.ends_with(std::string("multiprocessing/") + std::string(name));
 }

@@ -71,8 +71,8 @@ void blame_fork(const LensContext& context, ResourceId id) {
       "malloc's arenas do not record who holds them; no thread of this process is inside malloc "
       "but those that wait, and " +
       counted(lost, "thread") + " that never ended " + (lost == 1 ? "is" : "are") +
-      " not in this process: fork copied " + (lost == 1 ? "its" : "their") +
-      " memory, and not " + (lost == 1 ? "the thread" : "the threads");
+      " not in this process: fork copied " + (lost == 1 ? "its" : "their") + " memory, and not " +
+      (lost == 1 ? "the thread" : "the threads");
 }
 
 }  // namespace

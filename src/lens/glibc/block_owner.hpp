@@ -10,8 +10,8 @@
 namespace coldcase {
 
 struct BlockOwner {
-  Addr block;  // what the word holds; 0: nobody
-  Addr field;  // where it stands
+  Addr block;          // what the word holds; 0: nobody
+  Addr field;          // where it stands
   std::string claim;   // "the RLock's own owner field is the ident"
   std::string source;  // struct, field and version
   std::optional<Mode> mode{};

@@ -149,10 +149,9 @@ void describe_recursive(const LensContext& context, Addr at, ResourceId id) {
     return;
   }
   const Addr field = offset_by(at, 8);
-  set_block_owner(
-      context.view, context.pthreads, context.ledger, id,
-      {*owner, field, "the lock's own owner field is the thread block (pthread_self)",
-       "_IO_lock_t.owner, glibc 2.25 and later", Mode::exclusive, (*words)[1]});
+  set_block_owner(context.view, context.pthreads, context.ledger, id,
+                  {*owner, field, "the lock's own owner field is the thread block (pthread_self)",
+                   "_IO_lock_t.owner, glibc 2.25 and later", Mode::exclusive, (*words)[1]});
 }
 
 // library/std/src/sys/sync/mutex/futex.rs: 0 free, 1 locked, 2 locked with waiters.

@@ -59,9 +59,10 @@ void find_lost_team(const LensContext& context, ResourceId id) {
   ResourceFact& resource = context.ledger.resource(id);
   if (resource.owner_unknown_code != "not_arrived" || resource.words.empty()) return;
   const auto& lost = context.pthreads.lost_threads();
-  const auto workers = static_cast<std::size_t>(std::ranges::count_if(
-      lost,
-      [&](const LostThread& thread) { return in_libgomp(context.view, thread.start_routine); }));
+  const auto workers =
+      static_cast<std::size_t>(std::ranges::count_if(lost, [&](const LostThread& thread) {
+        return in_libgomp(context.view, thread.start_routine);
+      }));
   // The thread whose team it is, and the pool's threads that this process does have.
   const std::size_t present = 1 + count_workers(context);
   if (workers == 0 || present >= resource.words.front().value) return;

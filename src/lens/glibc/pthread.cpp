@@ -31,12 +31,14 @@ std::optional<std::uint64_t> described_offset(const View& view, std::string_view
 }
 
 PthreadOffsets offsets_of(const View& view) {
-  return {described_offset(view, "_thread_db_pthread_tid").value_or(offset_tid),
-          described_offset(view, "_thread_db_pthread_start_routine").value_or(1592),
-          described_offset(view, "_thread_db_pthread_cancelhandling").value_or(offset_cancelhandling)};
+  return {
+      described_offset(view, "_thread_db_pthread_tid").value_or(offset_tid),
+      described_offset(view, "_thread_db_pthread_start_routine").value_or(1592),
+      described_offset(view, "_thread_db_pthread_cancelhandling").value_or(offset_cancelhandling)};
 }
 
-std::optional<PthreadBlock> read_block(const MemoryImage& image, Addr at, const PthreadOffsets& offsets) {
+std::optional<PthreadBlock> read_block(const MemoryImage& image, Addr at,
+                                       const PthreadOffsets& offsets) {
   // The thread control block begins with a pointer to itself (tcbhead_t.tcb), again at +16 (.self).
   const auto self = image.read<std::uint64_t>(at);
   const auto again = image.read<std::uint64_t>(offset_by(at, 16));
@@ -77,10 +79,10 @@ BlockFate Pthreads::fate_of(Addr block) const {
   return view_.core.truncated() ? BlockFate::unknown : BlockFate::not_copied;
 }
 
-// struct rtld_global (2.34 and later) has three lists in a row: stacks in use, those of the program's
-// own (the first thread's is one), and the cache of free ones. The child's side of fork(3) moves all
-// but its own from the first to the last and zeroes their tid; _Fork and the bare system call leave
-// them.
+// struct rtld_global (2.34 and later) has three lists in a row: stacks in use, those of the
+// program's own (the first thread's is one), and the cache of free ones. The child's side of
+// fork(3) moves all but its own from the first to the last and zeroes their tid; _Fork and the bare
+// system call leave them.
 void Pthreads::find_lost() {
   const auto global = view_.modules.find_symbol("_rtld_global");
   const auto used = described_offset(view_, "_thread_db_rtld_global__dl_stack_used");

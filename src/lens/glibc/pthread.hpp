@@ -27,8 +27,8 @@ struct CleanupRecord {
   std::optional<Addr> condition, mutex;
 };
 
-// A thread in the C library's lists of stacks that is none of this process and never ran to its end:
-// fork copied its memory and not the thread. It lives on in the parent, at the same address.
+// A thread in the C library's lists of stacks that is none of this process and never ran to its
+// end: fork copied its memory and not the thread. It lives on in the parent, at the same address.
 struct LostThread {
   Addr at;
   std::int32_t tid = 0;  // 0 where the child's own fork(3) has tidied up

@@ -1,7 +1,8 @@
 // OpenBLAS ends its threads before each fork and at exit (driver/others/blas_server.c,
-// blas_thread_shutdown_): it writes -1 into the queue of each, wakes it, and joins it. A worker that
-// is computing at that moment sets its queue to 0 when it has finished, as always, and sleeps: the
-// order is lost, and the join never ends. Seen with 0.3.21 (Debian 12) and with PyPI's numpy 2.4.
+// blas_thread_shutdown_): it writes -1 into the queue of each, wakes it, and joins it. A worker
+// that is computing at that moment sets its queue to 0 when it has finished, as always, and sleeps:
+// the order is lost, and the join never ends. Seen with 0.3.21 (Debian 12) and with PyPI's
+// numpy 2.4.
 #include "lens/openblas/openblas.hpp"
 
 #include <algorithm>
@@ -75,9 +76,10 @@ void tell(const View& view, std::size_t joiner, std::size_t frame, std::size_t t
       " has ordered the worker to end and joins it, and the queue is empty: the worker was "
       "computing, and cleared the order when it had finished";
   Evidence evidence;
-  evidence.claim = "it joins " + lwp +
-                   " in blas_thread_shutdown_, after its order to end; that worker's queue is empty "
-                   "and its status is asleep";
+  evidence.claim =
+      "it joins " + lwp +
+      " in blas_thread_shutdown_, after its order to end; that worker's queue is empty "
+      "and its status is asleep";
   evidence.basis = Basis::memory;
   evidence.thread = view.thread_id(joiner);
   const auto& map = stacks[joiner].native_at;
@@ -104,7 +106,8 @@ void look_at_openblas(const View& view, const Pthreads& pthreads,
     if (target >= view.core.threads.size()) continue;
     const auto& block = pthreads.block(target);
     const auto& its_wait = ledger.thread(joined).wait;
-    if (!block || !its_wait || view.modules.find(block->start_routine) != module_at(view, i, *frame))
+    if (!block || !its_wait ||
+        view.modules.find(block->start_routine) != module_at(view, i, *frame))
       continue;
     const auto worker = read_worker(view, ledger, *its_wait);
     if (worker && worker->order == 0 && worker->status == sleeping)

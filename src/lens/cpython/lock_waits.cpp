@@ -1,10 +1,10 @@
-// Python's locks as facts: waits and holders.
+// What a thread asleep in Python's own waiting code waits for: a lock, or what the standard library
+// builds on locks.
 #include <algorithm>
 
 #include "base/rings.hpp"
 #include "base/text.hpp"
 #include "lens/cpython/lens_parts.hpp"
-#include "lens/glibc/block_owner.hpp"
 
 namespace coldcase::cpython {
 namespace {
@@ -15,17 +15,6 @@ bool waits_for_others(const PythonFrame& frame) {
   return ring_of_python(frame.code->file) == Ring::runtime &&
          (name == "threading.py" || name == "queue.py" || name == "_base.py" ||
           name == "thread.py");
-}
-
-std::string_view last_part(std::string_view qualified) {
-  const auto dot = qualified.rfind('.');
-  return dot == std::string_view::npos ? qualified : qualified.substr(dot + 1);
-}
-
-std::string describe(const LensContext& context, const PythonFrame& frame) {
-  (void)context;
-  return clean_text(frame.code->name) + " (" + clean_text(base_name(frame.code->file)) + ":" +
-         std::to_string(frame.line) + ")";
 }
 
 // What the standard library's frames above a lock wait for, outermost of them: a queue, an event, a
@@ -155,7 +144,7 @@ void set_lock_wait(LensContext& context, std::size_t thread, const PyThread& sta
   wait.frame = context.python_frame(thread, 0);
   Evidence evidence;
   evidence.claim =
-      "its futex word is that of this lock object, which " + describe(context, frame) + " takes";
+      "its futex word is that of this lock object, which " + describe(frame) + " takes";
   evidence.basis = Basis::register_;
   evidence.thread = id;
   evidence.frame = wait.frame;
@@ -167,85 +156,7 @@ void set_lock_wait(LensContext& context, std::size_t thread, const PyThread& sta
   context.ledger.set_wait(id, std::move(wait));
 }
 
-// The thread is inside wait() of this condition: it gave the lock back, though its with block
-// stands.
-bool waits_on_condition(const LensContext& context, const std::vector<PythonFrame>& inner,
-                        Addr condition) {
-  return std::ranges::any_of(inner, [&](const PythonFrame& frame) {
-    const auto self = find_self(context.objects(), frame);
-    return last_part(frame.code->name) == "wait" && self && *self == condition;
-  });
-}
-
-void add_marker(LensContext& context, std::size_t thread, std::size_t k, const PythonFrame& frame,
-                const std::vector<PythonFrame>& inner, const WithMarker& marker) {
-  Addr manager = marker.self;
-  if (context.objects().type_name(manager) == "Condition") {
-    if (waits_on_condition(context, inner, manager)) return;
-    const auto lock = context.objects().find_attribute(manager, "_lock");
-    if (!lock) return;
-    manager = *lock;
-  }
-  const auto lock = read_lock(context.objects(), manager);
-  if (!lock || !lock->locked || lock->recursive) return;  // an RLock records its owner itself
-  const ResourceId resource = lock_resource(context, *lock);
-  ResourceFact& fact = context.ledger.resource(resource);
-  if (fact.label.find(" at 0x") != std::string::npos) {
-    const std::string name = name_in_frame(context.objects(), frame, lock->at);
-    if (!name.empty()) fact.label = "threading.Lock " + name;
-  }
-  // A body that may release the lock itself is not to be trusted as much.
-  const auto names = read_names(context.objects(), frame.code->at);
-  const bool releases = std::ranges::find(names, "release") != names.end();
-  const ThreadId id = context.view.thread_id(thread);
-  Evidence evidence;
-  evidence.claim = describe(context, frame) +
-                   " is inside a with block of this lock: its exit is on the frame's value stack, "
-                   "under an active handler";
-  evidence.basis = Basis::value_stack;
-  evidence.thread = id;
-  evidence.frame = context.python_frame(thread, k);
-  evidence.resource = resource;
-  evidence.address = lock->at;
-  evidence.source = context.objects().layout().code_exceptiontable >= 0
-                        ? "co_exceptiontable, CPython " + context.runtime().version
-                        : "f_blockstack, CPython " + context.runtime().version;
-  const EvidenceId known = context.ledger.add_evidence(std::move(evidence));
-  Hold hold;
-  hold.resource = resource;
-  hold.frame = context.python_frame(thread, k);
-  hold.confidence = releases ? Confidence::likely : Confidence::very_likely;
-  hold.basis = Basis::value_stack;
-  hold.evidence = {known};
-  context.ledger.add_hold(id, hold);
-}
-
 }  // namespace
-
-ResourceId lock_resource(LensContext& context, const LockObject& lock) {
-  const WaitKind kind = lock.recursive ? WaitKind::python_rlock : WaitKind::python_lock;
-  const std::string_view type = lock.recursive ? "threading.RLock" : "threading.Lock";
-  const ResourceId id = context.ledger.resource_at(context.view.process, lock.at, kind, type);
-  ResourceFact& fact = context.ledger.resource(id);
-  if (!fact.label.empty()) return id;
-  fact.label = std::string(type) + " at " + hex(lock.at.value);
-  fact.state = lock.locked ? LockState::locked : LockState::free;
-  if (!lock.recursive) {
-    fact.owner_unknown_code = "owner_not_recorded";
-    fact.owner_unknown_text =
-        "a threading.Lock does not record who took it, and no thread is inside a with block of it";
-    return id;
-  }
-  fact.words = {{"rlock_owner", Addr{}, lock.owner, ""}, {"rlock_count", Addr{}, lock.count, ""}};
-  if (const auto owner = context.pthreads.find_block(Addr{lock.owner}))
-    fact.words[0].means = context.lwp(*owner);
-  set_block_owner(context.view, context.pthreads, context.ledger, id,
-                  {Addr{lock.owner}, offset_by(lock.at, 24),
-                   "the RLock's own owner field is the ident",
-                   "rlockobject.rlock_owner, CPython " + context.runtime().version, std::nullopt,
-                   static_cast<std::int64_t>(std::min<std::uint64_t>(lock.count, INT32_MAX))});
-  return id;
-}
 
 void add_lock_waits(LensContext& context) {
   for (const Interpreter& interpreter : context.runtime().interpreters) {
@@ -257,8 +168,7 @@ void add_lock_waits(LensContext& context) {
       if (!futex || !fact.wait || fact.wait->kind == WaitKind::gil) continue;
       if (wait_for_buffered(context, thread, futex->address)) continue;
       if (state.runs.empty() || state.runs.front().empty()) continue;
-      if (wait_for_module_lock(context, thread, state,
-                               awaited_word(context.view, thread, *futex)))
+      if (wait_for_module_lock(context, thread, state, awaited_word(context.view, thread, *futex)))
         continue;
       if (const auto purpose = find_purpose(context, state)) {
         wait_for_purpose(context, thread, *purpose);
@@ -283,39 +193,6 @@ void add_lock_waits(LensContext& context) {
       }
     }
   }
-}
-
-// A plain lock has one holder: where two threads seem to be inside its with block, one of them is
-// wrong.
-static void doubt_rivals(LensContext& context) {
-  for (std::uint32_t r = 0; r < context.ledger.facts.resources.size(); ++r) {
-    ResourceFact& lock = context.ledger.facts.resources[r];
-    if (lock.kind != WaitKind::python_lock || lock.owners.size() < 2) continue;
-    for (Owner& owner : lock.owners) {
-      owner.confidence = std::min(owner.confidence, Confidence::likely);
-      for (Hold& hold : context.ledger.thread(owner.by.as<RefKind::thread>()).holds) {
-        if (hold.resource == ResourceId{r}) hold.confidence = owner.confidence;
-      }
-    }
-  }
-}
-
-void add_lock_holders(LensContext& context) {
-  for (const Interpreter& interpreter : context.runtime().interpreters) {
-    for (const PyThread& state : interpreter.threads) {
-      if (!state.core_thread) continue;
-      std::vector<PythonFrame> inner;
-      for (const auto& run : state.runs) {
-        for (const PythonFrame& frame : run) {
-          for (const WithMarker& marker : find_with_markers(context.objects(), frame)) {
-            add_marker(context, *state.core_thread, inner.size(), frame, inner, marker);
-          }
-          inner.push_back(frame);
-        }
-      }
-    }
-  }
-  doubt_rivals(context);
 }
 
 }  // namespace coldcase::cpython
