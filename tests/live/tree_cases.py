@@ -153,6 +153,7 @@ FORKS: List[Case] = [
     native("clones", "stdio_safe", HEALTHY),
     native("clones", "mutex_bare", dead("fork-orphaned-lock", "proved"), CHILD),
     native("openmp", "team", dead("fork-orphaned-lock", "likely", most="very_likely"), CHILD),
+    native("openmp", "polling", dead("fork-orphaned-lock", "likely", most="very_likely"), CHILD),
     native("openmp", "paused", HEALTHY),
     native("openmp", "first", HEALTHY),
     native("blas", "busy", hung("lost-wakeup", "likely")),

@@ -16,6 +16,7 @@ first = os.listdir("/proc/self/task")
 import numpy  # noqa: E402
 
 matrix = numpy.ones((500, 500))
+vector = numpy.ones(500000)
 
 
 def is_mapped(name: str) -> bool:
@@ -53,13 +54,14 @@ def openmp() -> None:
     if not is_mapped("openblas-openmp"):
         tree.skip("libopenblas0-openmp under this numpy")
     start_worker()
+    assert vector @ vector == len(vector)
     tree.edge("parent", "process_exit", "child")
     tree.edge("child", "barrier")
     tree.ready("fork-orphaned-lock", "deadlock", 2)
     child = os.fork()
     if child == 0:
         tree.site("child", "futex", "multiply")
-        matrix @ matrix  # mark: multiply
+        vector @ vector  # mark: multiply
         os._exit(0)
     tree.site("parent", "wait4", "reap")
     os.waitpid(child, 0)  # mark: reap

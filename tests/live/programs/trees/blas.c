@@ -1,6 +1,6 @@
 // OpenBLAS (0.3.21 to 0.3.30) and fork: its handler of pthread_atfork ends its threads before each
-// fork. That works while they idle; one that computes forgets the order to end when it has finished.
-// Loaded by name: nothing to link, and left out where it is not installed.
+// fork. That works while they idle; one that computes forgets the order to end when it has
+// finished. Loaded by name: nothing to link, and left out where it is not installed.
 
 #include "tree.h"
 
@@ -78,8 +78,7 @@ static void idle(void) {
   reap(child);
 }
 
-static const struct TreeScenario scenarios[] = {
-    {"busy", busy}, {"idle", idle}, {NULL, NULL}};
+static const struct TreeScenario scenarios[] = {{"busy", busy}, {"idle", idle}, {NULL, NULL}};
 
 int main(int count, char** words) {
   return tree_main(count, words, scenarios);
