@@ -43,9 +43,10 @@ static __attribute__((noinline)) void compute(void) {
   for (;;) __asm__ volatile("" ::: "memory");
 }
 
-static __attribute__((noinline)) void* multiply_on(void* unused) {
-  SITE("solver", "");
-  for (;;) multiply(1000);
+static __attribute__((noinline)) void* multiply_often(void* unused) {
+  for (int i = 0; i < 30; ++i) multiply(most_size);
+  SITE("solver", "clock_nanosleep");
+  sleep(3600);
   return unused;
 }
 
@@ -58,7 +59,7 @@ static __attribute__((noinline)) pid_t start_child(void) {
 static void busy(void) {
   pthread_t solver;
   load();
-  pthread_create(&solver, NULL, multiply_on, NULL);
+  pthread_create(&solver, NULL, multiply_often, NULL);
   usleep(300000);
   tree_edge("main", "thread_exit", "");
   tree_ready("lost-wakeup", "hang", 2);

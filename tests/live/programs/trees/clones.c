@@ -34,7 +34,7 @@ static void start_churn(void) {
 
 static __attribute__((noinline)) void fill(int say) {
   static char* mine[blocks];
-  if (say) tree_site("child", __func__, __FILE__, __LINE__ + 2, "futex");
+  if (say) tree_site("child", __func__, __FILE__, __LINE__ + 1, "futex");
   for (size_t i = 0; i < blocks; ++i) mine[i] = malloc(smallest + i % 32 * step);
   if (mine[0] == NULL) _exit(3);
 }
