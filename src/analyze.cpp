@@ -10,8 +10,10 @@
 #include "lens/crash.hpp"
 #include "lens/cuda/cuda.hpp"
 #include "lens/family.hpp"
+#include "lens/lost_helpers.hpp"
 #include "lens/mpi/job.hpp"
 #include "lens/mpi/mpi.hpp"
+#include "lens/openblas/openblas.hpp"
 #include "lens/seen.hpp"
 #include "lens/side_car_facts.hpp"
 #include "lens/zmq/zmq.hpp"
@@ -37,6 +39,8 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
   look_at_glibc(view, seen.pthreads, seen.native, seen.stacks, ledger);
   cpython::look_at_cpython(view, python, seen.pthreads, seen.native, seen.stacks, ledger);
   cuda::look_at_cuda(view, seen.stacks, ledger);
+  openblas::look_at_openblas(view, seen.pthreads, seen.stacks, ledger);
+  look_at_lost_helpers(view, seen.pthreads, seen.stacks, ledger);
   zmq::look_at_zmq(view, seen.native, seen.stacks, ledger);
   mpi::add_place(view, ledger);
   look_at_crash(view, session.signal_thread, ledger);
