@@ -258,7 +258,7 @@ def dump_with_gcore(process: "subprocess.Popen[bytes]", folder: str) -> str:
     if not os.path.exists(core):
         denied = "ptrace" in said or "not permitted" in said
         raise (CannotMake if denied else WentWrong)("gcore: " + said[-300:])
-    if "Memory read failed for corefile section" in said:
+    if "Memory read failed for corefile section, 1048576 bytes" in said:
         # gdb up to 13 with glibc from 2.42 on, whose guard pages are inside the stacks' mappings:
         # such a core has zeros where the stacks were.
         raise CannotMake("gcore cannot read this C library's stacks")

@@ -144,6 +144,7 @@ Read<Code> read_code(const Objects& objects, Addr at) {
   code.stack_size = number(layout.code_stacksize);
   code.locals =
       number(layout.code_nlocalsplus >= 0 ? layout.code_nlocalsplus : layout.code_nlocals);
+  code.first_traceable = number(layout.code_firsttraceable);
   code.line_table = table(layout.code_linetable);
   code.exception_table = table(layout.code_exceptiontable);
   if (layout.code_adaptive >= 0) {

@@ -15,8 +15,9 @@ struct Code {
   bool qualified = false;  // name is a qualified one
   std::int32_t first_line = 0;
   std::int32_t stack_size = 0;
-  std::int32_t locals = 0;  // slots before the value stack (3.11+), or fast locals
-  Addr instructions;        // of the first one
+  std::int32_t locals = 0;           // slots before the value stack (3.11+), or fast locals
+  std::int32_t first_traceable = 0;  // 3.11+: the first instruction of a frame that is set up
+  Addr instructions;                 // of the first one
   std::vector<std::byte> line_table;
   std::vector<std::byte> exception_table;
 };
