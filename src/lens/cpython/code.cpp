@@ -147,6 +147,8 @@ Read<Code> read_code(const Objects& objects, Addr at) {
   code.first_traceable = number(layout.code_firsttraceable);
   code.line_table = table(layout.code_linetable);
   code.exception_table = table(layout.code_exceptiontable);
+  if (layout.code_monitoring >= 0)
+    code.monitoring = image.read_pointer(offset_by(at, layout.code_monitoring)).value_or(Addr{});
   if (layout.code_adaptive >= 0) {
     code.instructions = offset_by(at, layout.code_adaptive);
   } else if (const auto bytes = image.read_pointer(offset_by(at, layout.code_bytes))) {

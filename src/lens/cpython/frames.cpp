@@ -47,7 +47,7 @@ std::optional<PythonFrame> Python::read_frame(Addr at) {
     const auto instruction = image.read_pointer(offset_by(at, layout.frame_lasti));
     if (!instruction) return std::nullopt;
     frame.lasti = static_cast<std::int64_t>(instruction->value - frame.code->instructions.value);
-    if (frame.lasti < -2 || frame.lasti > (1 << 24)) return std::nullopt;
+    if (frame.lasti < -2 || frame.lasti > most_code) return std::nullopt;
   } else {
     const auto lasti = image.read<std::int32_t>(offset_by(at, layout.frame_lasti));
     if (!lasti) return std::nullopt;

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "lens/cpython/opcodes.hpp"
 
 namespace coldcase::cpython {
 namespace {
@@ -44,8 +45,7 @@ std::vector<WithMarker> markers_from_blocks(const Objects& objects, const Python
     if (!block || block->type != setup_finally || block->level < 1 || block->level > most_slots)
       continue;
     const std::int64_t at = std::int64_t{block->handler} * (layout.lasti_is_index() ? 2 : 1);
-    const auto opcode = image.read<std::uint8_t>(offset_by(frame.code->instructions, at));
-    if (!opcode || *opcode != layout.op_with_except_start) continue;
+    if (original_opcode(objects, *frame.code, at) != layout.op_with_except_start) continue;
     if (const auto marker =
             marker_at(objects, offset_by(*stack, (std::int64_t{block->level} - 1) * 8))) {
       markers.push_back(*marker);
@@ -57,7 +57,6 @@ std::vector<WithMarker> markers_from_blocks(const Objects& objects, const Python
 // From 3.11: the chain of handlers that cover the instruction, from the exception table.
 std::vector<WithMarker> markers_from_table(const Objects& objects, const PythonFrame& frame) {
   const Layout& layout = objects.layout();
-  const MemoryImage& image = objects.image();
   std::vector<WithMarker> markers;
   std::set<std::int64_t> visited;
   const Addr base = offset_by(frame.at, layout.frame_locals + std::int64_t{frame.code->locals} * 8);
@@ -65,11 +64,10 @@ std::vector<WithMarker> markers_from_table(const Objects& objects, const PythonF
   std::int64_t offset = frame.lasti;
   while (const auto handler = find_handler(*frame.code, offset)) {
     if (!visited.insert(handler->target).second || visited.size() > 100) break;
-    const auto code = image.read<std::array<std::uint8_t, 4>>(
-        offset_by(frame.code->instructions, handler->target));
-    if (code && (*code)[0] == layout.op_push_exc_info &&
-        (*code)[2] == layout.op_with_except_start && handler->depth >= width &&
-        handler->depth <= frame.code->stack_size) {
+    const bool with_body =
+        original_opcode(objects, *frame.code, handler->target) == layout.op_push_exc_info &&
+        original_opcode(objects, *frame.code, handler->target + 2) == layout.op_with_except_start;
+    if (with_body && handler->depth >= width && handler->depth <= frame.code->stack_size) {
       if (const auto marker =
               marker_at(objects, offset_by(base, (std::int64_t{handler->depth} - width) * 8))) {
         markers.push_back(*marker);
