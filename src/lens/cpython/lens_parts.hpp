@@ -34,6 +34,7 @@ void add_lock_waits(LensContext& context);
 void add_lock_holders(LensContext& context);
 void add_multiprocessing_waits(LensContext& context);
 void add_finalizers(LensContext& context);
+void add_finalization(LensContext& context);
 
 // "Queue.get" gives "get".
 std::string_view last_part(std::string_view qualified);

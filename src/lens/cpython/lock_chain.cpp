@@ -94,7 +94,11 @@ class LockWalk {
 
   // Its code could not be read: the open block alone speaks.
   void trust_blocks(const FrameUse& use, std::size_t index) {
-    if (has_block(use)) take_block(use, index);
+    if (!has_block(use)) return;
+    take_block(use, index);
+    const auto& names = use.text->names;
+    if (state_.held == Held::yes && std::ranges::find(names, "release") != names.end())
+      state_.held = Held::maybe;
   }
 
   // The frame is the __exit__ of a block that held it when it began.
