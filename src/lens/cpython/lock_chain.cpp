@@ -5,6 +5,8 @@
 namespace coldcase::cpython {
 namespace {
 
+constexpr std::size_t most_unclear = 256;
+
 bool takes(const Effect& effect) {
   return effect.kind == Effect::Kind::acquire || effect.kind == Effect::Kind::try_acquire;
 }
@@ -12,7 +14,10 @@ bool takes(const Effect& effect) {
 // One lock, followed through a chain.
 class LockWalk {
  public:
-  LockWalk(const Layout& layout, const LockKey& key) : layout_(layout) { holding_.key = key; }
+  LockWalk(const Layout& layout, LockFlows& flows, const LockKey& key)
+      : layout_(layout), flows_(flows) {
+    holding_.key = key;
+  }
 
   void step(const FrameUse& use, std::size_t index) {
     if (use.waiting && is(*use.waiting)) {
@@ -26,13 +31,13 @@ class LockWalk {
     if (effects.empty()) return;
     const auto at = use.text->routine.find(use.frame.lasti);
     if (!at) return trust_blocks(use, index);
-    const Held before = state_.held;
-    const auto state = state_before(use.text->routine, effects, {before, -1, state_.released}, *at);
+    const LockState entry{state_.held, -1, state_.released, false};
+    const auto& [state, guarded] = flows_.ask(use.text->routine, effects, entry, *at);
     if (!state) return;
     unpaired_ = unpaired_ || state->unpaired;
     if (state->site >= 0 && state->held != Held::no) {
       take(use, index, static_cast<std::size_t>(state->site));
-      holding_.guarded = is_guarded(use.text->routine, effects, *at);
+      holding_.guarded = guarded;
       const auto now = effects.find(static_cast<std::uint32_t>(*at));
       holding_.again = now != effects.end() && takes(now->second);
     } else if (state->held == Held::no && has_block(use)) {
@@ -152,6 +157,7 @@ class LockWalk {
   }
 
   const Layout& layout_;
+  LockFlows& flows_;
   Holding holding_;
   LockState state_;
   bool known_ = false, unpaired_ = false, takes_ = false, releases_ = false;
@@ -159,23 +165,28 @@ class LockWalk {
 
 }  // namespace
 
-ChainUse follow_chain(const Layout& layout, const std::vector<FrameUse>& chain) {
-  std::set<LockKey> keys;
-  for (const FrameUse& use : chain) {
+ChainUse follow_chain(const Layout& layout, const std::vector<FrameUse>& chain, LockFlows& flows) {
+  std::map<LockKey, std::set<std::size_t>> mentioned;  // by which frames
+  std::set<std::size_t> unclear;                       // that release something unknown
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    const FrameUse& use = chain[i];
     for (const Touch& touch : use.touches) {
-      if (touch.key.at.value != 0) keys.insert(touch.key);
+      if (touch.key.at.value != 0)
+        mentioned[touch.key].insert(i);
+      else if (unclear.size() < most_unclear)
+        unclear.insert(i);
     }
     for (const OpenWith& with : use.withs) {
-      for (const Managed& one : with.managed) keys.insert(one.key);
+      for (const Managed& one : with.managed) mentioned[one.key].insert(i);
     }
-    for (const Managed& one : use.leaving) keys.insert(one.key);
+    for (const Managed& one : use.leaving) mentioned[one.key].insert(i);
+    if (use.waiting) mentioned[*use.waiting].insert(i);
   }
   ChainUse found;
-  for (const LockKey& key : keys) {
-    LockWalk walk(layout, key);
-    for (std::size_t i = chain.size(); i-- > 0;) {
-      if (chain[i].touches_any()) walk.step(chain[i], i);
-    }
+  for (auto& [key, frames] : mentioned) {
+    LockWalk walk(layout, flows, key);
+    frames.insert(unclear.begin(), unclear.end());
+    for (auto i = frames.rbegin(); i != frames.rend(); ++i) walk.step(chain[*i], *i);
     if (walk.known()) found.holdings.push_back(walk.result());
     if (walk.unpaired()) found.unpaired.push_back(key);
     if (walk.releasing()) found.releasing.push_back(key);

@@ -27,6 +27,6 @@ struct ChainUse {
 };
 
 // `chain` innermost first.
-ChainUse follow_chain(const Layout& layout, const std::vector<FrameUse>& chain);
+ChainUse follow_chain(const Layout& layout, const std::vector<FrameUse>& chain, LockFlows& flows);
 
 }  // namespace coldcase::cpython

@@ -57,7 +57,8 @@ void LockEvidence::follow_chains() {
       uses.push_back(read ? use_.read(chain.frames[i]) : FrameUse{});
       any = any || uses.back().touches_any();
     }
-    if (any) chain.use = follow_chain(context_.objects().layout(), uses);
+    if (any) chain.use = follow_chain(context_.objects().layout(), uses, use_.flows());
+    index_chain(static_cast<std::size_t>(&chain - chains_.data()));
     // A waiter's futex tells of a shared semaphore alone, not of the object that has it.
     for (const Holding& holding : chain.use.holdings) {
       const auto known = keys_.find(holding.key);
@@ -66,6 +67,20 @@ void LockEvidence::follow_chains() {
       keys_.insert(holding.key);
     }
   }
+}
+
+void LockEvidence::index_chain(std::size_t c) {
+  const Chain& chain = chains_[c];
+  for (const Holding& holding : chain.use.holdings) {
+    Claim claim;
+    claim.thread = chain.thread;
+    claim.chain = c;
+    claim.holding = holding;
+    seen_[holding.key].claims.push_back(std::move(claim));
+  }
+  for (const LockKey& key : chain.use.unpaired) seen_[key].doubts.unpaired.push_back(chain.thread);
+  for (const LockKey& key : chain.use.releasing)
+    seen_[key].doubts.releasing.push_back(chain.thread);
 }
 
 // Its code may take or release one of the locks.
@@ -179,28 +194,19 @@ void LockEvidence::add_referenced(const LockKey& key, std::vector<Claim>& claims
 }
 
 std::vector<Claim> LockEvidence::claims_on(const LockKey& key) {
+  const auto seen = seen_.find(key);
   std::vector<Claim> claims;
   Doubts doubts;
+  if (seen != seen_.end()) {
+    claims = seen->second.claims;
+    doubts = seen->second.doubts;
+  }
   doubts.alone = context_.view.core.threads.size() == 1;
   const auto waiters = waited_.find(key);
   const auto waits = [&](std::size_t thread) {
     return waiters != waited_.end() &&
            std::ranges::find(waiters->second, thread) != waiters->second.end();
   };
-  for (std::size_t c = 0; c < chains_.size(); ++c) {
-    const Chain& chain = chains_[c];
-    for (const Holding& holding : chain.use.holdings) {
-      if (!(holding.key == key)) continue;
-      Claim claim;
-      claim.thread = chain.thread;
-      claim.chain = c;
-      claim.holding = holding;
-      claims.push_back(std::move(claim));
-    }
-    const auto has = [&](const auto& keys) { return std::ranges::find(keys, key) != keys.end(); };
-    if (has(chain.use.unpaired)) doubts.unpaired.push_back(chain.thread);
-    if (has(chain.use.releasing)) doubts.releasing.push_back(chain.thread);
-  }
   const bool open = std::ranges::any_of(claims, [](const Claim& claim) {
     return claim.basis() == Basis::value_stack && claim.holding.held == Held::yes;
   });

@@ -36,6 +36,10 @@ class LockEvidence {
     std::vector<bool> marked;         // has open with blocks
     ChainUse use;
   };
+  struct Seen {  // of one lock
+    std::vector<Claim> claims;
+    Doubts doubts;
+  };
   struct Reference {
     std::size_t chain, frame;
     Claim::By by;
@@ -43,6 +47,7 @@ class LockEvidence {
   void read_chains();
   void find_marked();
   void follow_chains();
+  void index_chain(std::size_t chain);
   bool is_relevant(const PythonFrame& frame);
   bool self_has_key(const PythonFrame& frame);
   std::optional<Addr> self_of(const PythonFrame& frame);
@@ -63,6 +68,7 @@ class LockEvidence {
   std::set<LockKey> keys_;
   std::set<Addr> key_addresses_;
   std::vector<Chain> chains_;
+  std::map<LockKey, Seen> seen_;
   bool referenced_ = false;
   std::map<Addr, std::vector<Reference>> references_;  // by generator or ExitStack
   std::map<Addr, std::vector<Managed>> held_;

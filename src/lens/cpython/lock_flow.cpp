@@ -311,4 +311,22 @@ bool is_guarded(const Routine& routine, const Effects& effects, std::size_t at) 
   return false;
 }
 
+const LockFlows::Answer& LockFlows::ask(const Routine& routine, const Effects& effects,
+                                        const LockState& entry, std::size_t at) {
+  std::vector<std::uint64_t> words;
+  for (const auto& [place, effect] : effects) {
+    words.push_back(std::uint64_t{place} << 32 | std::uint64_t{effect.index});
+    words.push_back(static_cast<std::uint64_t>(effect.kind) << 8 |
+                    static_cast<std::uint64_t>(effect.root));
+  }
+  const auto [known, fresh] =
+      answers_.try_emplace({&routine, at, entry.held, entry.released, std::move(words)});
+  Answer& answer = known->second;
+  if (!fresh) return answer;
+  answer.state = state_before(routine, effects, entry, at);
+  if (answer.state && answer.state->held != Held::no && answer.state->site >= 0)
+    answer.guarded = is_guarded(routine, effects, at);
+  return answer;
+}
+
 }  // namespace coldcase::cpython

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <tuple>
 
 #include "lens/cpython/bytecode.hpp"
 
@@ -40,5 +41,20 @@ std::optional<LockState> state_on_return(const Routine& routine, const Effects& 
 
 // The instruction stands in a try whose handler (a finally, an except) releases the lock.
 bool is_guarded(const Routine& routine, const Effects& effects, std::size_t at);
+
+// Answers kept: recursion asks the same of the same code many times.
+class LockFlows {
+ public:
+  struct Answer {
+    std::optional<LockState> state;  // state_before()
+    bool guarded = false;            // is_guarded(), where the function itself took it
+  };
+  const Answer& ask(const Routine& routine, const Effects& effects, const LockState& entry,
+                    std::size_t at);
+
+ private:
+  using Question = std::tuple<const Routine*, std::size_t, Held, bool, std::vector<std::uint64_t>>;
+  std::map<Question, Answer> answers_;
+};
 
 }  // namespace coldcase::cpython

@@ -68,7 +68,7 @@ std::vector<Managed> LockUse::held_in(Addr generator) {
     chain.push_back(read(frame));
   std::ranges::reverse(chain);
   std::vector<Managed> managed;
-  for (const Holding& holding : follow_chain(lookup_.objects().layout(), chain).holdings) {
+  for (const Holding& holding : follow_chain(lookup_.objects().layout(), chain, flows_).holdings) {
     if (holding.held == Held::no) continue;
     const PythonFrame& frame = chain[holding.frame].frame;
     std::string way = "the generator " + clean_text(frame.code->name, 256) + " (" +

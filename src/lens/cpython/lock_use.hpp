@@ -61,6 +61,7 @@ class LockUse {
  public:
   explicit LockUse(Lookup& lookup) : lookup_(lookup) {}
   Lookup& lookup() { return lookup_; }
+  LockFlows& flows() { return flows_; }
 
   FrameUse read(const PythonFrame& frame);
   // Whether a code object names a method that takes or releases locks.
@@ -93,6 +94,7 @@ class LockUse {
   std::vector<Addr> read_deque(Addr deque);
 
   Lookup& lookup_;
+  LockFlows flows_;
   int depth_ = 0;
   std::map<std::uint64_t, bool> mentions_;
   std::map<std::uint64_t, std::vector<Managed>> managed_;

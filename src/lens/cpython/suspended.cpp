@@ -157,12 +157,13 @@ std::vector<Addr> read_iterators(Lookup& lookup, const PythonFrame& frame) {
     if (entry) blocks.insert(routine.instructions[*entry].begin);
   }
   const std::int64_t width = routine.minor >= 14 ? 2 : 1;
+  const std::int64_t pace = routine.minor >= 15 ? 2 : 1;  // 3.15: the iterator and an index
   std::int64_t loops = 0;
   for (const Instruction& one : routine.instructions) {
     if (one.op != Op::for_iter || frame.lasti < one.begin || frame.lasti >= one.target) continue;
     const auto outside =
         std::ranges::count_if(blocks, [&](std::int32_t begin) { return begin < one.begin; });
-    const Addr iterator = slot(loops++ + outside * width);
+    const Addr iterator = slot(loops++ * pace + outside * width);
     if (is_generator(objects, iterator)) iterators.push_back(iterator);
   }
   return iterators;

@@ -2,6 +2,7 @@
 like it. In most of them `keeper` has taken `wanted` in the way that the scenario's name tells and
 waits for `other`; `waiter` has `other` and waits for `wanted`."""
 import contextlib
+import multiprocessing
 import os
 import threading
 
@@ -343,6 +344,62 @@ def acquire_with_answer():
         inside()
         lock.release()
     crosswise(take, sure="likely")
+
+
+# ---- permits, and locks of several processes
+
+
+@scenario("lock-cycle", least="weaker")
+def bounded_semaphore():
+    """Of one: anybody may give it back, so this is never sure."""
+    def take(lock, inside):
+        with lock:
+            inside()
+    crosswise(take, sure="likely", wanted=threading.BoundedSemaphore(1),
+              kind="semaphore|python_condition")
+
+
+@scenario("lock-cycle", least="silent")
+def semaphore_of_unknown_size():
+    def take(lock, inside):
+        with lock:
+            inside()
+    crosswise(take, sure="hypothesis", wanted=threading.Semaphore(1),
+              kind="semaphore|python_condition")
+
+
+@scenario("lock-cycle")
+def shared_lock():
+    """multiprocessing's, whose semaphore lies elsewhere than the object."""
+    lock = multiprocessing.get_context("fork").Lock()
+    at = lock._semlock.handle
+    other = threading.Lock()
+    both = threading.Barrier(2)
+
+    def keeper():
+        with lock:
+            says.holds(address=at, kind="semlock", sure="very_likely")
+            both.wait()
+            says.thread()
+            says.waits("python_lock", other)
+            with other:
+                print("both")
+
+    def waiter():
+        with other:
+            says.holds(other)
+            both.wait()
+            says.thread()
+            says.waits("semlock", address=at)
+            with lock:
+                print("both")
+
+    first, second = says.start(keeper, waiter)
+    says.thread()
+    says.waits("thread_exit", then="keeper")
+    says.ready(3)
+    first.join()
+    second.join()
 
 
 # ---- what only looks like it
