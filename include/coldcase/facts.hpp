@@ -108,6 +108,8 @@ struct Hold {
   Confidence confidence = Confidence::hypothesis;
   Basis basis = Basis::inference;
   std::vector<EvidenceId> evidence;
+  // Of that frame, at which it was taken. Not written by itself: a finding tells it.
+  std::optional<std::uint32_t> line = std::nullopt;
 };
 
 struct PythonThread {

@@ -112,23 +112,34 @@ StoryLine tell_wait(const Scene& scene, ThreadId id) {
           scene.thread(id).wait->evidence};
 }
 
+std::string hold_verb(const Owner& claim) {
+  if (claim.basis != Basis::inference) return " holds ";
+  return claim.confidence >= Confidence::likely ? " seems to hold " : " may hold ";
+}
+
+std::string taken_in(const Scene& scene, ThreadId id, ResourceId resource) {
+  for (const Hold& hold : scene.thread(id).holds) {
+    const Frame* frame = hold.resource == resource ? scene.frame_of(id, hold.frame) : nullptr;
+    if (frame == nullptr) continue;
+    Frame taking = *frame;
+    if (hold.line) taking.line = hold.line;
+    return ", taken in " + Scene::text_of(&taking);
+  }
+  return {};
+}
+
 std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, ThreadId next) {
   if (!step.resource.known()) return std::nullopt;
   const ResourceFact& resource = scene.resource(step.resource);
   const Owner& claim = (step.fed ? resource.feeders : resource.owners)[step.owner];
   const std::string who = step.process.known() ? scene.name_of(step.process) : scene.name_of(next);
   const bool gil = resource.kind == WaitKind::gil;  // taken and given back all the time
-  std::string does = " holds ";
+  std::string does = hold_verb(claim);
   if (step.fed) {
     const bool room = scene.thread(step.thread).wait->mode == Mode::write;
     does = room ? " is the one to read from " : " is the one to write to ";
   }
-  std::string where;
-  for (const Hold& hold : scene.thread(next).holds) {
-    const Frame* frame =
-        hold.resource == step.resource && !gil ? scene.frame_of(next, hold.frame) : nullptr;
-    if (frame != nullptr) where = ", taken in " + Scene::text_of(frame);
-  }
+  const std::string where = gil ? std::string() : taken_in(scene, next, step.resource);
   return StoryLine{who + does + resource.label + where + ".", claim.evidence};
 }
 

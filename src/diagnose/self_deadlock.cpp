@@ -25,11 +25,10 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
   for (const Hold& hold : thread.holds) {
     if (hold.resource == step.resource) held_in = hold.frame;
   }
-  const Frame* held_at = scene.frame_of(step.thread, held_in);
   const auto interruption = find_interruption(scene, step.thread, held_in);
-  finding.story.push_back({scene.name_of(step.thread) + " holds " + scene.label_of(step.resource) +
-                               (held_at != nullptr ? ", taken in " + Scene::text_of(held_at) : "") +
-                               ".",
+  finding.story.push_back({scene.name_of(step.thread) + hold_verb(owner) +
+                               scene.label_of(step.resource) +
+                               taken_in(scene, step.thread, step.resource) + ".",
                            owner.evidence});
   if (interruption) finding.story.push_back(tell_interruption(scene, step.thread, *interruption));
   finding.story.push_back({"Still holding it, it " + wait_phrase(scene, step.thread) + " again" +

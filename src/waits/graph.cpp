@@ -152,12 +152,21 @@ class StuckSearch {
     const ResourceFact& resource = facts_.resources[id.index];
     if (is_orphaned(resource)) return true;
     const auto acts_for = [&](const Owner& owner) { return party_stuck(owner.by); };
-    // Claims about one owner exclude each other, and readers have to leave all: one that cannot is
-    // enough. Any holder of a counting semaphore may release it.
+    // Readers have to leave all: one that cannot is enough. Any holder of a counting semaphore may
+    // release it. A plain Python lock has one holder, and names several only when in doubt.
+    if (resource.kind == WaitKind::python_lock && !resource.owners.empty())
+      return surest_stuck(resource.owners);
     if (!resource.owners.empty())
       return resource.kind == WaitKind::semaphore ? std::ranges::all_of(resource.owners, acts_for)
                                                   : std::ranges::any_of(resource.owners, acts_for);
     return !resource.feeders.empty() && std::ranges::all_of(resource.feeders, acts_for);
+  }
+  // All of those that are told with the highest confidence: any of them may be the one.
+  bool surest_stuck(const std::vector<Owner>& owners) const {
+    const Confidence surest = std::ranges::max_element(owners, {}, &Owner::confidence)->confidence;
+    return std::ranges::all_of(owners, [&](const Owner& owner) {
+      return owner.confidence < surest || party_stuck(owner.by);
+    });
   }
   bool party_stuck(Ref by) const {
     if (const ThreadId id = by.as<RefKind::thread>(); id.known()) return stuck(id);

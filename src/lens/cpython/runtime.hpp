@@ -60,6 +60,8 @@ class Python {
   Runtime runtime;
   const Objects& objects() const { return *objects_; }
   Codes& codes() { return *codes_; }
+  // The frame at this address; nothing when there is none.
+  std::optional<PythonFrame> read_frame(Addr at);
 
  private:
   void read_interpreters(const View& view, const Pthreads& pthreads);
@@ -70,7 +72,6 @@ class Python {
   std::string find_qualified_name(const PythonFrame& frame, Addr code) const;
   void qualify_names(const PyThread& thread);
   void read_thread_names(Interpreter& interpreter);
-  std::optional<PythonFrame> read_frame(Addr at);
 
   Located located_;
   std::unique_ptr<Objects> objects_;

@@ -98,10 +98,15 @@ def site(thread_name, function, mark, native=False):
     raise LookupError(mark)
 
 
-def ready(expects):
-    """So many threads have said what they are; main says this before it waits itself."""
+def until(expects):
+    """So many threads have said what they are."""
     while len(_registered) < expects:
         time.sleep(0.001)
+
+
+def ready(expects):
+    """So many threads have said what they are; main says this before it waits itself."""
+    until(expects)
     _say("READY", dict(SCENARIOS[sys.argv[1]][1], expects=expects))
 
 
