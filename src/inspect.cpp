@@ -105,6 +105,25 @@ Table module_table(const Facts& facts) {
   return table;
 }
 
+CoreIdentity identify_input(const Input& input) {
+  const Core core = parse_core(input.content(), input.path);
+  CoreIdentity identity;
+  // A core cut short has the headers of the whole one: what is there of it is part of its identity.
+  const std::string size = std::to_string(core.file.size());
+  std::vector<Bytes> parts = core.identity;
+  if (core.truncated()) parts.push_back(std::as_bytes(std::span(size.data(), size.size())));
+  identity.content = sha256_hex(parts);
+  if (core.process) identity.pid = std::max(core.process->pid, 0);
+  if (core.process) identity.ppid = std::max(core.process->ppid, 0);
+  identity.job = mpi::find_job(core, core_image(core));
+  constexpr std::size_t most_threads = 4096;
+  for (const CoreThread& thread : core.threads) {
+    if (identity.threads.size() == most_threads) break;
+    if (thread.tid > 0 && thread.tid != identity.pid) identity.threads.push_back(thread.tid);
+  }
+  return identity;
+}
+
 }  // namespace
 
 Table make_table(const Analysis& analysis, TableKind kind) {
@@ -124,8 +143,9 @@ Table make_table(const Analysis& analysis, TableKind kind) {
 ArgumentKind kind_of_argument(const std::string& path) {
   if (path == "-") return ArgumentKind::core;
   try {
-    const Input input = open_input(path);
-    switch (kind_of_file(input.bytes())) {
+    const FileKind kind = reading_frames(
+        [&](Unpack unpack) { return kind_of_file(open_input(path, unpack).content()); });
+    switch (kind) {
       case FileKind::core:
         return ArgumentKind::core;
       case FileKind::program:
@@ -140,23 +160,7 @@ ArgumentKind kind_of_argument(const std::string& path) {
 }
 
 CoreIdentity identify(const std::string& path) {
-  const Input input = open_input(path);
-  const Core core = parse_core(input.bytes(), input.path);
-  CoreIdentity identity;
-  // A core cut short has the headers of the whole one: what is there of it is part of its identity.
-  const std::string size = std::to_string(core.file.size());
-  std::vector<Bytes> parts = core.identity;
-  if (core.truncated()) parts.push_back(std::as_bytes(std::span(size.data(), size.size())));
-  identity.content = sha256_hex(parts);
-  if (core.process) identity.pid = std::max(core.process->pid, 0);
-  if (core.process) identity.ppid = std::max(core.process->ppid, 0);
-  identity.job = mpi::find_job(core, core_image(core));
-  constexpr std::size_t most_threads = 4096;
-  for (const CoreThread& thread : core.threads) {
-    if (identity.threads.size() == most_threads) break;
-    if (thread.tid > 0 && thread.tid != identity.pid) identity.threads.push_back(thread.tid);
-  }
-  return identity;
+  return reading_frames([&](Unpack unpack) { return identify_input(open_input(path, unpack)); });
 }
 
 std::vector<PatternInfo> known_patterns() {

@@ -323,11 +323,14 @@ def finish(process: "subprocess.Popen[bytes]") -> None:
 
 
 def make_core(program: str, dump: str, folder: str, built: str, python: str = "",
-              variant: str = "debug") -> Core:
-    """Runs `program` in `folder` (emptied first) and dumps it: gcore, kernel, or its own crash."""
+              variant: str = "debug", traced: str = "") -> Core:
+    """Runs `program` in `folder` (emptied first) and dumps it: gcore, kernel, or its own crash.
+    `traced`: how a Python program watches itself (trace in programs/truth.py)."""
     if dump != "gcore":
         check_kernel_dumps()
     command, executable = command_of(program, built, python, variant)
+    if traced:
+        command.append(traced)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     process = start(command, folder)

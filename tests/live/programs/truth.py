@@ -22,8 +22,27 @@ def gettid() -> int:
     return _libc.syscall(GETTID[platform.machine()])
 
 
+def trace(how: str) -> None:
+    """Watches every function that begins from now on, in every thread, as a debugger or a coverage
+    tool does: "lines", "opcodes" too, or by sys.monitoring (3.12 on)."""
+    def watch(frame, event, argument):
+        if how == "opcodes" and hasattr(frame, "f_trace_opcodes"):  # 3.7 on
+            frame.f_trace_opcodes = True
+        return watch
+    if how == "monitoring" and hasattr(sys, "monitoring"):
+        sys.monitoring.use_tool_id(sys.monitoring.COVERAGE_ID, "truth")
+        sys.monitoring.register_callback(sys.monitoring.COVERAGE_ID, sys.monitoring.events.LINE,
+                                         lambda code, line: None)
+        sys.monitoring.set_events(sys.monitoring.COVERAGE_ID, sys.monitoring.events.LINE)
+    else:
+        threading.settrace(watch)
+        sys.settrace(watch)
+
+
 class Truth:
     def __init__(self, source: str, pattern: str, kind: str) -> None:
+        if len(sys.argv) > 2:
+            trace(sys.argv[2])
         self._source = source
         self._facts = {"pid": os.getpid(), "pattern": pattern, "kind": kind,
                        "python": ".".join(map(str, sys.version_info[:3])),
