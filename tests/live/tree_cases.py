@@ -149,6 +149,8 @@ FORKS: List[Case] = [
     native("clones", "arena_safe", HEALTHY),
     native("clones", "jemalloc", dead("fork-orphaned-lock", "likely"), CHILD),
     native("clones", "jemalloc_safe", HEALTHY),
+    native("clones", "tcmalloc", dead("fork-orphaned-lock", "likely"), CHILD),
+    native("clones", "tcmalloc_safe", HEALTHY),
     native("clones", "stdio", dead("fork-orphaned-lock", "proved"), CHILD),
     native("clones", "stdio_safe", HEALTHY),
     native("clones", "mutex_bare", dead("fork-orphaned-lock", "proved"), CHILD),
