@@ -2,7 +2,7 @@
 // nothing.
 #include <cstdlib>
 
-#include "lens/cpython/original_opcode.hpp"
+#include "lens/cpython/opcodes.hpp"
 
 using namespace coldcase;
 using namespace coldcase::cpython;

@@ -1,6 +1,6 @@
 // Specialised and instrumented opcodes go back to what the compiler wrote, whatever the monitoring
 // data looks like.
-#include "lens/cpython/original_opcode.hpp"
+#include "lens/cpython/opcodes.hpp"
 
 #include "support/catch.hpp"
 #include "support/core_builder.hpp"

@@ -1,5 +1,5 @@
 // Bytecode as instructions and calls. Pure functions of bytes, the same for every version that
-// opcodes.hpp has a table of: specialised forms are told as what they came from.
+// opcode_rows.hpp has a table of: specialised forms are told as what they came from.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "bytes/view.hpp"
-#include "lens/cpython/opcodes.hpp"
+#include "lens/cpython/opcode_rows.hpp"
 
 namespace coldcase::cpython {
 

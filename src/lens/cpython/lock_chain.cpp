@@ -94,7 +94,11 @@ class LockWalk {
 
   // Its code could not be read: the open block alone speaks.
   void trust_blocks(const FrameUse& use, std::size_t index) {
-    if (has_block(use)) take_block(use, index);
+    if (!has_block(use)) return;
+    take_block(use, index);
+    const auto& names = use.text->names;
+    if (state_.held == Held::yes && std::ranges::find(names, "release") != names.end())
+      state_.held = Held::maybe;
   }
 
   // The frame is the __exit__ of a block that held it when it began.
@@ -123,9 +127,12 @@ class LockWalk {
     state_.held = one.held;
   }
 
+  // An open block is the better witness, also of what was put on its ExitStack since it began.
   void take(const FrameUse& use, std::size_t index, std::size_t site) {
-    for (const OpenWith& with : use.withs) {
-      if (with.entry == site && managed(with.managed) != nullptr) return take_block(use, index);
+    if (has_block(use)) {
+      take_block(use, index);
+      holding_.line = line_of(use, site);
+      return;
     }
     const auto touch = std::ranges::find_if(
         use.touches, [&](const Touch& one) { return one.at == site && is(one.key); });

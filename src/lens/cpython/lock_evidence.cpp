@@ -58,6 +58,13 @@ void LockEvidence::follow_chains() {
       any = any || uses.back().touches_any();
     }
     if (any) chain.use = follow_chain(context_.objects().layout(), uses);
+    // A waiter's futex tells of a shared semaphore alone, not of the object that has it.
+    for (const Holding& holding : chain.use.holdings) {
+      const auto known = keys_.find(holding.key);
+      if (known == keys_.end() || known->object.value != 0) continue;
+      keys_.erase(known);
+      keys_.insert(holding.key);
+    }
   }
 }
 
@@ -125,11 +132,11 @@ void LockEvidence::add_references(std::size_t c, std::size_t f) {
   const Reference reference{c, f, Claim::By::reference};
   const auto slots = std::min<std::int32_t>(frame.code->locals, 1024);
   for (std::int32_t i = 0; i < slots; ++i) {
-    auto value = objects.image().read_pointer(
-        offset_by(frame.at, objects.layout().frame_locals + std::int64_t{i} * 8));
-    if (!value || value->value == 0) continue;
+    std::optional<Addr> value =
+        objects.read_slot(offset_by(frame.at, objects.layout().frame_locals + std::int64_t{i} * 8));
+    if (!value) continue;
     if (objects.type_name(*value) == "cell")
-      value = objects.image().read_pointer(offset_by(*value, 16));
+      value = objects.image().read_pointer(offset_by(*value, 16)).value_or(Addr{});
     if (value && value->value != 0) add_reference(*value, reference);
   }
   const auto self = self_of(frame);

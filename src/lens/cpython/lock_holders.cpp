@@ -30,7 +30,9 @@ std::map<LockKey, std::vector<std::size_t>> waited_locks(const LensContext& cont
         const std::string& type = objects.type_name(place.address);
         if (resource.kind == WaitKind::semlock)
           key = {LockKey::Kind::shared, place.address, Addr{}};
-        else if (objects.find_attribute(place.address, "_value"))
+        else if ((resource.kind == WaitKind::python_condition ||
+                  resource.kind == WaitKind::semaphore) &&
+                 objects.find_attribute(place.address, "_value"))
           key.kind = LockKey::Kind::semaphore;
         else if (type != "_thread.lock")
           continue;

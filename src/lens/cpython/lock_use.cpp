@@ -143,6 +143,8 @@ void LockUse::add_touch(const Scope& scope, const Call& call, std::vector<Touch>
     if (giving) touches.push_back({call.at, {}, {Effect::Kind::maybe_release}, ""});
     return;
   }
+  const bool super = call.on.root == Op::load_super_attr || call.on.root == Op::call;
+  if (super) return add_helper(scope, call, *object, touches);
   // A bound method that an instance keeps, as Condition does: it is the other object's.
   Addr target = *object;
   if (const auto own = lookup_.objects().find_attribute(target, name);

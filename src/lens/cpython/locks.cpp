@@ -4,7 +4,7 @@
 #include <set>
 
 #include "base/text.hpp"
-#include "lens/cpython/original_opcode.hpp"
+#include "lens/cpython/opcodes.hpp"
 
 namespace coldcase::cpython {
 namespace {

@@ -1,9 +1,10 @@
 #include "lens/cpython/lookup.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "base/text.hpp"
-#include "lens/cpython/original_opcode.hpp"
+#include "lens/cpython/opcodes.hpp"
 
 namespace coldcase::cpython {
 namespace {
@@ -22,6 +23,17 @@ const std::string& text_at(const std::vector<std::string>& names, std::uint32_t 
   return index < names.size() ? names[index] : none;
 }
 
+// A tracer's opcodes are replaced by the compiler's.
+void restore_traced(const Objects& objects, const Code& code, std::vector<std::byte>& bytes) {
+  std::array<std::uint8_t, 256> caches{};
+  for (const OpcodeRow& row : opcode_rows(objects.layout().minor)) caches[row.number] = row.caches;
+  for (std::size_t at = 0; at + 1 < bytes.size();) {
+    const auto compiled = original_opcode(objects, code, static_cast<std::int64_t>(at));
+    if (compiled) bytes[at] = static_cast<std::byte>(*compiled);
+    at += 2 + std::size_t{caches[std::to_integer<std::uint8_t>(bytes[at])]} * 2;
+  }
+}
+
 // co_code to 3.10; from 3.11 on the instructions stand at the end of the code object, ob_size of
 // them.
 std::vector<std::byte> read_instructions(const Objects& objects, const Code& code) {
@@ -32,7 +44,7 @@ std::vector<std::byte> read_instructions(const Objects& objects, const Code& cod
   if (!units || *units > (1u << 19)) return {};
   std::vector<std::byte> bytes(*units * 2);
   if (!image.read_into(code.instructions, bytes)) return {};
-  restore_traced(objects, code, bytes);
+  if (code.monitoring.value != 0) restore_traced(objects, code, bytes);
   return bytes;
 }
 

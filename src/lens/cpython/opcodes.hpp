@@ -1,73 +1,20 @@
-// What an opcode of one CPython version is to the rules that read bytecode (bytecode.hpp): one row
-// for each number, specialised and instrumented forms included, in tables that tools/python-opcodes
-// makes from the interpreters.
+// The instructions of a code object as the compiler wrote them. From 3.11 on the interpreter
+// replaces opcodes in place by faster ones for the types it meets; from 3.12 on it also replaces
+// those that a tracer (sys.settrace, coverage, debuggers, sys.monitoring) wants to hear of, for
+// every thread, and keeps the originals in _co_monitoring. No rule may look at the bytes
+// themselves.
 #pragma once
 
-#include <cstdint>
-#include <span>
+#include "lens/cpython/code.hpp"
 
 namespace coldcase::cpython {
 
-enum class Op : std::uint8_t {
-  other,
-  extended_arg,
-  load_fast,
-  load_fast_pair,
-  store_fast,  // also the deletion of a local
-  store_fast_pair,
-  store_load_fast,
-  load_deref,
-  store_deref,
-  load_global,
-  load_name,
-  store_global,
-  store_name,
-  load_attr,
-  load_method,
-  load_super_attr,
-  store_attr,
-  load_const,
-  call,
-  call_keywords,
-  call_unpacked,
-  keyword_names,  // 3.11 and 3.12: the next call has arguments with names
-  binary,         // takes two values, leaves one
-  pop_top,
-  unary_not,
-  to_bool,
-  copy,
-  before_with,  // from 3.11; to 3.10 setup_with does both
-  setup_with,
-  setup_finally,
-  setup_loop,  // to 3.7
-  pop_block,
-  break_loop,     // to 3.7
-  call_finally,   // 3.8
-  begin_finally,  // 3.8
-  end_finally,    // to 3.8
-  jump,
-  jump_if_true,
-  jump_if_false,
-  jump_maybe,  // on something else than the truth of a value
-  for_iter,
-  give_back,  // return
-  raise,
-  with_except_start,
-  push_exc_info,
-};
+// The opcode at a byte offset of the code, as compiled; nothing where it cannot be known.
+std::optional<std::uint8_t> original_opcode(const Objects& objects, const Code& code,
+                                            std::int64_t offset);
 
-// How the argument tells the target of a jump.
-enum class Way : std::uint8_t { none, forward, back, absolute };
-
-struct OpcodeRow {
-  std::uint8_t number;
-  Op op;
-  Way way;
-  std::uint8_t caches;  // inline cache units after it
-};
-
-// Empty for a version that no interpreter was asked about. A number without a row is Op::other and
-// has no caches.
-std::span<const OpcodeRow> opcode_rows(int minor);
+// What a specialised or instrumented opcode of this minor version stands for; any other is itself.
+// Those whose original is kept elsewhere (the line and instruction events) are themselves too.
+std::uint8_t base_opcode(int minor, std::uint8_t opcode);
 
 }  // namespace coldcase::cpython

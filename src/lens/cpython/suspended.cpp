@@ -29,6 +29,8 @@ constexpr std::array shapes{
     Shape{11, 80, true, 75, {-1, -1}, 64, Shape::Top::index},
     Shape{12, 72, true, 67, {-1, -1}, 64, Shape::Top::index},
     Shape{13, 72, true, 67, {-2, -1}, 64, Shape::Top::index},
+    Shape{14, 72, true, 67, {-2, -1}, 64, Shape::Top::pointer},
+    Shape{15, 72, true, 67, {1, 2}, 64, Shape::Top::pointer},
 };
 
 const Shape* shape_of(const Objects& objects) {
@@ -106,9 +108,8 @@ std::vector<Addr> read_suspended_stack(const Objects& objects, const PythonFrame
   const Addr base = stack_base(objects, frame);
   const std::int64_t depth = stack_depth(objects, *shape, frame);
   for (std::int64_t i = 0; i < depth; ++i) {
-    const auto value = objects.image().read_pointer(offset_by(base, i * 8));
-    if (!value) break;
-    values.push_back(*value);
+    // From 3.15 on an empty slot lies above what is delegated to.
+    if (const auto value = objects.read_slot(offset_by(base, i * 8))) values.push_back(*value);
   }
   return values;
 }
@@ -143,7 +144,7 @@ std::vector<Addr> read_iterators(Lookup& lookup, const PythonFrame& frame) {
   std::vector<Addr> iterators;
   const Addr base = stack_base(objects, frame);
   const auto slot = [&](std::int64_t index) {
-    return objects.image().read_pointer(offset_by(base, index * 8)).value_or(Addr{});
+    return objects.read_slot(offset_by(base, index * 8)).value_or(Addr{});
   };
   bool any = false;
   const std::int32_t slots = std::clamp(frame.code->stack_size, 0, 64);

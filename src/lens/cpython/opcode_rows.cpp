@@ -1,5 +1,5 @@
 // Made by tools/python-opcodes from the interpreters themselves; not to be edited.
-#include "lens/cpython/opcodes.hpp"
+#include "lens/cpython/opcode_rows.hpp"
 
 #include <array>
 

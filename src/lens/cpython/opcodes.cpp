@@ -1,4 +1,4 @@
-#include "lens/cpython/original_opcode.hpp"
+#include "lens/cpython/opcodes.hpp"
 
 #include <algorithm>
 #include <array>
@@ -125,18 +125,6 @@ std::uint8_t base_opcode(int minor, std::uint8_t opcode) {
   const auto run = std::ranges::upper_bound(runs, opcode, {}, &Run::first);
   if (run == runs.begin()) return opcode;
   return opcode <= std::prev(run)->last ? std::prev(run)->base : opcode;
-}
-
-void restore_traced(const Objects& objects, const Code& code, std::span<std::byte> bytes) {
-  const auto event = std::ranges::find(events, objects.layout().minor, &Events::minor);
-  if (event == events.end() || code.monitoring.value == 0) return;
-  for (std::size_t i = 0; i + 1 < bytes.size(); i += 2) {
-    const auto opcode = static_cast<std::uint8_t>(bytes[i]);
-    if (opcode != event->line && opcode != event->instruction) continue;
-    const auto unit = static_cast<std::int64_t>(i / 2);
-    if (const auto kept = read_kept(objects, code, unit, *event, opcode))
-      bytes[i] = std::byte{*kept};
-  }
 }
 
 std::optional<std::uint8_t> original_opcode(const Objects& objects, const Code& code,
