@@ -209,6 +209,13 @@ void add_zero_stacks(const View& view, Ledger& ledger) {
                   "use a newer gdb, or a kernel core: kill -ABRT PID with  ulimit -c unlimited");
 }
 
+void set_time(const CoreThread& thread, ThreadFact& fact) {
+  if (!thread.cpu) return;
+  fact.cpu_ms = (thread.cpu->user_us + thread.cpu->system_us) / 1000;
+  fact.cpu_system_ms = thread.cpu->system_us / 1000;
+  fact.cpu_from = thread.cpu->remainder ? CpuFrom::core_remainder : CpuFrom::core;
+}
+
 }  // namespace
 
 std::string signal_name(std::int64_t number) {
@@ -231,7 +238,7 @@ void add_basics(const View& view, const Input& input, std::int32_t signal_thread
     fact.process = view.process;
     fact.tid = thread.tid;
     fact.entry = entry_of(view, i);
-    if (thread.cpu_us > 0) fact.cpu_ms = thread.cpu_us / 1000;
+    set_time(thread, fact);
     if (crashed && thread.tid == signal_thread) fact.state = ThreadState::crashed;
     facts.threads.push_back(std::move(fact));
   }
