@@ -160,7 +160,13 @@ struct ThreadFact {
   StackId stack;
   std::optional<std::uint32_t> site;  // innermost frame of the user's own code
   std::optional<Api> api;
+  // Processor time since it began, user and system, by the kernel's ticks; and how much of it the
+  // kernel ran. Of `remainder` it is a bound: threads that have ended are in it.
   std::optional<std::uint64_t> cpu_ms;
+  std::optional<std::uint64_t> cpu_system_ms;
+  std::optional<CpuFrom> cpu_from;
+  std::optional<std::uint64_t> age_ms;     // since it began, when the side-car was taken
+  std::optional<bool> in_syscall;          // of one that is not asleep: in or just out of one
   std::optional<FinalizerFact> finalizer;  // the innermost it is in
 };
 

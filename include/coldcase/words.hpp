@@ -54,6 +54,11 @@ inline constexpr std::string_view tag_words[] = {"deadlocked", "root_blocker", "
 enum class NameFrom : std::uint8_t { python, comm, entry, runtime };
 inline constexpr std::string_view name_from_words[] = {"python", "comm", "entry", "runtime"};
 
+// Where a thread's processor time stands: the core's note of the thread; the core's note of the
+// process, the other threads taken off; the side-car.
+enum class CpuFrom : std::uint8_t { core, core_remainder, side_car };
+inline constexpr std::string_view cpu_from_words[] = {"core", "core_remainder", "side_car"};
+
 // Kinds of resources, then the kinds of waits that are for no resource.
 enum class WaitKind : std::uint8_t {
   gil,
@@ -65,6 +70,7 @@ enum class WaitKind : std::uint8_t {
   once,
   static_guard,
   spinlock,
+  polled_word,
   futex,
   malloc_arena,
   stdio_lock,
@@ -93,42 +99,15 @@ enum class WaitKind : std::uint8_t {
   io,
   sleep
 };
-inline constexpr std::string_view wait_words[] = {"gil",
-                                                  "mutex",
-                                                  "rwlock",
-                                                  "condition",
-                                                  "semaphore",
-                                                  "barrier",
-                                                  "once",
-                                                  "static_guard",
-                                                  "spinlock",
-                                                  "futex",
-                                                  "malloc_arena",
-                                                  "stdio_lock",
-                                                  "loader_lock",
-                                                  "file_lock",
-                                                  "pipe",
-                                                  "socket",
-                                                  "python_lock",
-                                                  "python_rlock",
-                                                  "python_condition",
-                                                  "import_lock",
-                                                  "semlock",
-                                                  "queue",
-                                                  "future",
-                                                  "event_loop",
-                                                  "asyncio_lock",
-                                                  "driver_lock",
-                                                  "gpu_work",
-                                                  "host_callback",
-                                                  "collective",
-                                                  "zmq_context",
-                                                  "unknown",
-                                                  "thread_exit",
-                                                  "process_exit",
-                                                  "task",
-                                                  "io",
-                                                  "sleep"};
+inline constexpr std::string_view wait_words[] = {
+    "gil",          "mutex",        "rwlock",       "condition",     "semaphore",
+    "barrier",      "once",         "static_guard", "spinlock",      "polled_word",
+    "futex",        "malloc_arena", "stdio_lock",   "loader_lock",   "file_lock",
+    "pipe",         "socket",       "python_lock",  "python_rlock",  "python_condition",
+    "import_lock",  "semlock",      "queue",        "future",        "event_loop",
+    "asyncio_lock", "driver_lock",  "gpu_work",     "host_callback", "collective",
+    "zmq_context",  "unknown",      "thread_exit",  "process_exit",  "task",
+    "io",           "sleep"};
 
 enum class Mode : std::uint8_t { read, write, exclusive, shared };
 inline constexpr std::string_view mode_words[] = {"read", "write", "exclusive", "shared"};
@@ -210,6 +189,9 @@ constexpr WordList words_of(Tag) {
 }
 constexpr WordList words_of(NameFrom) {
   return name_from_words;
+}
+constexpr WordList words_of(CpuFrom) {
+  return cpu_from_words;
 }
 constexpr WordList words_of(WaitKind) {
   return wait_words;

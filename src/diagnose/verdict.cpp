@@ -112,6 +112,30 @@ void note_unknown_holders(Analysis& analysis) {
   }
 }
 
+// A core is one moment: whether who runs gets on cannot be told from it.
+void note_running(Analysis& analysis) {
+  constexpr std::uint64_t long_ms = 1000;
+  constexpr std::size_t most = 5;
+  std::vector<Ref> about;
+  std::size_t count = 0;
+  std::uint64_t longest = 0;
+  for (std::uint32_t i = 0; i < analysis.facts.threads.size(); ++i) {
+    const ThreadFact& thread = analysis.facts.threads[i];
+    const bool awake =
+        thread.state == ThreadState::running || thread.state == ThreadState::spinning;
+    if (!awake || !thread.cpu_ms || *thread.cpu_ms < long_ms) continue;
+    longest = std::max(longest, *thread.cpu_ms);
+    if (++count <= most) about.emplace_back(ThreadId{i});
+  }
+  if (count == 0) return;
+  analysis.facts.notes.push_back(
+      {"running-threads", Severity::info,
+       counted(count, "thread") + (count == 1 ? " runs and has" : " run and have") + " used " +
+           (count == 1 ? "" : "up to ") + seconds_text(longest) +
+           " of CPU: whether that gets on cannot be told from one core",
+       "take a second core some seconds later, and compare", "", std::move(about)});
+}
+
 void judge_without_finding(Analysis& analysis) {
   const Facts& facts = analysis.facts;
   Verdict& verdict = analysis.verdict;
@@ -154,6 +178,7 @@ void judge_without_finding(Analysis& analysis) {
 void judge(Analysis& analysis) {
   Verdict& verdict = analysis.verdict;
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) verdict.findings.push_back({f});
+  note_running(analysis);
   if (analysis.findings.empty()) return judge_without_finding(analysis);
   const Finding& main = analysis.findings.front();
   if (main.kind == FindingKind::info) {  // worth knowing, and nothing wrong: so are all others

@@ -183,6 +183,10 @@ void describe(Io& io, As<Io, ThreadFact>& thread) {
   io.may("site", thread.site);
   io.may("api", thread.api);
   io.may("cpu_ms", thread.cpu_ms);
+  io.may("cpu_system_ms", thread.cpu_system_ms);
+  io.may("cpu_from", thread.cpu_from);
+  io.may("age_ms", thread.age_ms);
+  io.may("in_syscall", thread.in_syscall);
 }
 
 template <class Io>

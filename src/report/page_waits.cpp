@@ -63,6 +63,9 @@ std::string nobody_text(const ResourceFact& resource) {
 
 // What the other end of a stream would have to do.
 std::string_view feeds_text(const Analysis& analysis, const Edge& edge) {
+  const ResourceId resource = edge.to.as<RefKind::resource>();
+  if (resource.known() && at(analysis, resource).kind == WaitKind::polled_word)
+    return " (would change it)";
   const ThreadId id = edge.from.as<RefKind::thread>();
   const bool room =
       id.known() && at(analysis, id).wait && at(analysis, id).wait->mode == Mode::write;
@@ -204,7 +207,9 @@ std::string doing(const Analysis& analysis, const ThreadFact& thread) {
   std::vector<std::string> parts;
   const bool waits = thread.wait && thread.state != ThreadState::running;
   const bool unclear = waits && thread.wait->kind == WaitKind::unknown && thread.wait->on.empty();
-  if (waits && !unclear) parts.push_back("waits for " + wait_target(analysis, *thread.wait));
+  const bool polls = waits && thread.wait->kind == WaitKind::polled_word;
+  if (waits && !unclear)
+    parts.push_back((polls ? "polls " : "waits for ") + wait_target(analysis, *thread.wait));
   for (const Hold& hold : thread.holds) {
     if (!hold.resource.known()) continue;
     parts.push_back("has " + resource_name(analysis, hold.resource));
@@ -307,6 +312,31 @@ std::vector<ThreadGroup> regrouped(const std::vector<ThreadGroup>& groups) {
   return fewer;
 }
 
+// "ran 4.1 s of CPU, no system call", of all in the group; of several the least and the most.
+std::string time_text_of(const Analysis& analysis, const std::vector<ThreadId>& threads) {
+  std::uint64_t least = UINT64_MAX;
+  std::uint64_t most = 0;
+  bool bound = false;
+  bool calls = false;
+  for (const ThreadId id : threads) {
+    const ThreadFact& thread = at(analysis, id);
+    const bool awake =
+        thread.state == ThreadState::running || thread.state == ThreadState::spinning;
+    if (!awake || !thread.cpu_ms) return {};
+    least = std::min(least, *thread.cpu_ms);
+    most = std::max(most, *thread.cpu_ms);
+    bound = bound || thread.cpu_from == CpuFrom::core_remainder;
+    calls = calls || thread.in_syscall.value_or(true);
+  }
+  if (threads.empty()) return {};
+  std::string text = "ran ";
+  if (bound) text += "at most ";
+  if (seconds_text(least) != seconds_text(most) && !bound) text += seconds_text(least) + " to ";
+  text += seconds_text(most) + " of CPU";
+  if (threads.size() > 1) text += " each";
+  return text + (calls ? "" : ", no system call");
+}
+
 std::vector<ThreadGroup> exact_groups(const Analysis& analysis,
                                       const std::vector<ThreadId>& threads) {
   std::vector<ThreadGroup> groups;
@@ -329,7 +359,11 @@ std::vector<ThreadGroup> thread_groups(const Analysis& analysis,
                                        const std::vector<ThreadId>& threads) {
   std::vector<ThreadGroup> groups = exact_groups(analysis, threads);
   if (groups.size() > group_limit) groups = regrouped(groups);
-  for (ThreadGroup& group : groups) group.names = names_of(analysis, group.threads);
+  for (ThreadGroup& group : groups) {
+    group.names = names_of(analysis, group.threads);
+    const std::string time = time_text_of(analysis, group.threads);
+    if (!time.empty()) group.what += (group.what.empty() ? "" : ", ") + time;
+  }
   // Who is held up first, then by size; ties in the order of the threads.
   const auto behind = [](const ThreadGroup& group) { return group.state == "held up behind it"; };
   std::stable_sort(groups.begin(), groups.end(), [&](const ThreadGroup& a, const ThreadGroup& b) {

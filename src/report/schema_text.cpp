@@ -53,6 +53,16 @@ constexpr Entry entries[] = {
     {"holds", "What the thread has; absent when nothing is known to be held."},
     {"site", "Index of the innermost frame of the user's own code."},
     {"api", "The runtime's function the thread is in."},
+    {"cpu_ms",
+     "Processor time since the thread began, user and system, by the kernel's ticks. That alone "
+     "never makes a hang."},
+    {"cpu_system_ms", "How much of cpu_ms the kernel ran."},
+    {"cpu_from",
+     "core: the core's note of the thread. core_remainder: the process's time without that of its "
+     "other threads; the time of threads that have ended is in it. side_car: the file beside the "
+     "core."},
+    {"age_ms", "How long before the side-car was taken the thread began."},
+    {"in_syscall", "Of a thread that is not asleep: false when its registers show no system call."},
     {"stacks", "Threads with the same pcs share one."},
     {"frames", "Innermost first; inlined functions before their real frame."},
     {"depth", "Frames in the process; at least as many as listed."},
