@@ -162,6 +162,23 @@ struct ThreadFact {
   std::optional<FinalizerFact> finalizer;  // the innermost it is in
 };
 
+// A task of an event loop (asyncio), not ended. Of many that do the same in the same place the last
+// one listed stands for the others.
+struct TaskFact {
+  ProcessId process;
+  ThreadId thread;  // runs its loop
+  ResourceId loop;  // of kind event_loop
+  std::string name;
+  TaskState state = TaskState::unknown;
+  std::optional<Tag> tag;
+  std::vector<FindingId> findings;
+  std::optional<Wait> wait;
+  std::vector<Hold> holds;
+  StackId stack;  // its await chain, innermost first
+  std::optional<std::uint32_t> site;
+  std::optional<std::uint64_t> alike;  // so many more
+};
+
 // One frame as people see it. Stacks refer to a table of distinct ones: 500 threads in one place
 // cost one label per frame, not 500.
 struct Frame {
@@ -241,6 +258,7 @@ struct Evidence {
   std::optional<Addr> address;
   std::vector<MemoryWord> words;
   std::string source;  // struct, field and version it was read by
+  TaskId task;
 };
 
 struct ModuleFact {
@@ -281,6 +299,7 @@ struct Facts {
   std::vector<InputFact> inputs;
   std::vector<ProcessFact> processes;
   std::vector<ThreadFact> threads;
+  std::vector<TaskFact> tasks;
   std::vector<Frame> frames;
   std::vector<Stack> stacks;
   std::vector<ResourceFact> resources;

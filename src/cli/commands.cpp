@@ -127,10 +127,11 @@ int run_show(Arguments& arguments, std::ostream& out) {
   static const std::map<std::string, TableKind> kinds{{"threads", TableKind::threads},
                                                       {"stacks", TableKind::stacks},
                                                       {"locks", TableKind::locks},
-                                                      {"modules", TableKind::modules}};
+                                                      {"modules", TableKind::modules},
+                                                      {"tasks", TableKind::tasks}};
   const auto kind = kinds.find(arguments.table);
   if (kind == kinds.end())
-    throw Error(Trouble::usage, "show what? threads, stacks, locks and modules are known");
+    throw Error(Trouble::usage, "show what? threads, stacks, locks, modules and tasks are known");
   write_table(make_table(analyze(arguments.analyze), kind->second),
               arguments.table_format == "json", out);
   return exit_none;
@@ -297,8 +298,8 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
   commands.render->add_option("REPORT", arguments.files, "A JSON report, '-' is standard input")
       ->required()
       ->expected(1);
-  commands.show = app.add_subcommand("show", "One table: threads, stacks, locks or modules");
-  commands.show->add_option("WHAT", arguments.table, "threads, stacks, locks or modules")
+  commands.show = app.add_subcommand("show", "One table: threads, stacks, locks, modules or tasks");
+  commands.show->add_option("WHAT", arguments.table, "threads, stacks, locks, modules or tasks")
       ->required();
   commands.show->add_option("FILES", arguments.files, "[PROGRAM] CORE");
   commands.show->add_option("--format", arguments.table_format, "text or json")

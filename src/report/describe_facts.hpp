@@ -186,6 +186,23 @@ void describe(Io& io, As<Io, ThreadFact>& thread) {
 }
 
 template <class Io>
+void describe(Io& io, As<Io, TaskFact>& task) {
+  io.identity(RefKind::task);
+  io.must("process", task.process);
+  io.may("thread", task.thread);
+  io.may("loop", task.loop);
+  io.may("name", task.name);
+  io.must("state", task.state);
+  io.may("tag", task.tag);
+  io.may("findings", task.findings);
+  io.may("wait", task.wait);
+  io.may("holds", task.holds);
+  io.may("stack", task.stack);
+  io.may("site", task.site);
+  io.may("alike", task.alike);
+}
+
+template <class Io>
 void describe(Io& io, As<Io, Frame>& frame) {
   io.must("kind", frame.kind);
   io.may("function", frame.function);

@@ -54,6 +54,8 @@ class Python {
   Runtime runtime;
   const Objects& objects() const { return *objects_; }
   Codes& codes() { return *codes_; }
+  // The frame at this address; nothing when there is none.
+  std::optional<PythonFrame> read_frame(Addr at);
 
  private:
   void read_interpreters(const View& view, const Pthreads& pthreads);
@@ -62,7 +64,6 @@ class Python {
   std::string find_qualified_name(const PythonFrame& frame, Addr code) const;
   void qualify_names(const PyThread& thread);
   void read_thread_names(Interpreter& interpreter);
-  std::optional<PythonFrame> read_frame(Addr at);
 
   std::optional<Layout> own_layout_;
   std::unique_ptr<Objects> objects_;
