@@ -98,6 +98,7 @@ struct Wait {
   std::optional<std::uint32_t> frame;       // index into the stack's frames
   Confidence confidence = Confidence::hypothesis;
   std::vector<EvidenceId> evidence;
+  std::optional<bool> all;  // of `on`, until the last of them has ended
 };
 
 struct Hold {

@@ -178,6 +178,8 @@ void add_totals(Analysis& analysis) {
   for (const ThreadFact& thread : analysis.facts.threads) {
     if (thread.stack.known()) totals.frame_count += analysis.facts.stacks[thread.stack.index].depth;
   }
+  for (const TaskFact& task : analysis.facts.tasks)
+    totals.task_count = totals.task_count.value_or(0) + 1 + task.alike.value_or(0);
   analysis.redaction.left_out = {"arguments", "environment", "memory", "home folders",
                                  "host names"};
 }

@@ -121,6 +121,7 @@ void describe(Io& io, As<Io, Wait>& wait) {
   io.must("kind", wait.kind);
   io.may("mode", wait.mode);
   io.must("on", wait.on);
+  io.may("all", wait.all);
   io.may("at", wait.at);
   io.may("then", wait.then);
   io.group("syscall", known(wait.syscall_number) || known(wait.syscall_name), [&] {

@@ -210,7 +210,8 @@ std::string wait_target(const Analysis& analysis, const Wait& wait) {
   if (wait.kind == WaitKind::io && kind == RefKind::process) return "a message with " + text;
   if (kind == RefKind::thread || kind == RefKind::process || kind == RefKind::task)
     text += " to end";
-  if (wait.on.size() > 1) text += " or " + counted(wait.on.size() - 1, "other");
+  if (wait.on.size() > 1)
+    text += (wait.all == true ? " and " : " or ") + counted(wait.on.size() - 1, "other");
   return text + mode_text(wait.mode);
 }
 

@@ -159,6 +159,8 @@ def grade_object(line: Object, report: Report, wait: Object, grade: Grade) -> No
         else:
             grade.lower("weaker", "object unsaid")
     names = [name for one in things for name in (one.get("label", ""), *one.get("aliases", []))]
+    names += [report.by_id[one].get("name", "") for one in wait.get("on", [])
+              if one in report.by_id and "loop" in report.by_id[one]]  # tasks
     if line["label"] and not any(line["label"] in name for name in names):
         grade.lower("weaker", "label unsaid: " + "; ".join(filter(None, names)))
 
@@ -273,7 +275,8 @@ def grade_task(line: Object, report: Report) -> Grade:
         return grade
     grade_object(line, report, wait, grade)
     owners = [(report.by_id.get(owner.get("by", ""), {}), owner)
-              for resource in report.things_of(wait) for owner in resource["owners"]]
+              for resource in report.things_of(wait)
+              for owner in resource["owners"] or resource.get("feeders", [])]
     for by, owner in owners:
         if by.get("name") != line["holder"]:
             grade.false("holder %s" % by.get("name"), owner.get("confidence", ""))

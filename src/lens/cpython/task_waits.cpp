@@ -121,8 +121,9 @@ class Search {
       case Purpose::group:
         if (self) add_children(objects_.find_attribute(*self, "_tasks"));
         wait_.all = true;
-        wait_.kind = WaitKind::future;
-        return set_object(self, "asyncio.TaskGroup");
+        wait_.kind = WaitKind::task;
+        wait_.through = "asyncio.TaskGroup";
+        return;
       case Purpose::child:
         wait_.kind = WaitKind::process_exit;
         return;
@@ -163,7 +164,7 @@ class Search {
     add_children(find_local(objects_, frame, "fs"));
     const auto when = find_local(objects_, frame, "return_when");
     wait_.all = when && objects_.read_str(*when).value_or("") == "ALL_COMPLETED";
-    if (wait_.all) set_object(task_.waiter, "asyncio.wait");
+    wait_.through = "asyncio.wait";
     set_timeout(find_local(objects_, frame, "timeout"));
   }
 
@@ -210,9 +211,9 @@ class Search {
     if (const auto children = objects_.find_attribute(future, "_children");
         children && objects_.type_name(future) == "_GatheringFuture") {
       add_children(children);
+      wait_.kind = WaitKind::task;
       wait_.all = true;
-      wait_.object = future;
-      wait_.type = "asyncio.gather";
+      wait_.through = "asyncio.gather";
       return;
     }
     for (const Addr callback : futures_.callbacks_of(future)) {

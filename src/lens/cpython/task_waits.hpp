@@ -12,9 +12,10 @@ struct TaskWait {
   WaitKind kind = WaitKind::future;
   std::optional<Mode> mode;
   std::string type;         // "asyncio.Lock"; empty: nothing with a name
-  Addr object;              // the lock, queue, gathering future; null: none to be told apart
+  Addr object;              // the lock, queue; null: none to be told apart
   std::vector<Addr> tasks;  // tasks or futures of asyncio it waits for
   bool all = false;         // of those: until the last of them is done
+  std::string through;      // "asyncio.gather": what keeps the list of them
   Addr called;              // a concurrent.futures.Future, run by a thread
   bool shutdown = false;    // asyncio.run's end: the default executor's threads
   std::optional<Ends> ends;

@@ -143,27 +143,6 @@ class TaskWriter {
     return id;
   }
 
-  // gather, wait, TaskGroup: ends with the last of its tasks, so each of them is one that is
-  // needed.
-  ResourceId group(const KnownTask& one, const TaskWait& wait) {
-    const ResourceId id = context_.ledger.resource_at(context_.view.process, wait.object,
-                                                      WaitKind::future, wait.type);
-    ResourceFact& fact = context_.ledger.resource(id);
-    if (!fact.owners.empty()) return id;
-    fact.label = wait.type + " of " + counted(wait.tasks.size(), "unfinished task");
-    fact.state = LockState::waiting;
-    const EvidenceId known = context_.ledger.add_evidence(
-        evidence_of(one, wait.frame, wait.type + "'s own list of the tasks it waits for"));
-    std::set<TaskId> named;
-    for (const Addr child : wait.tasks) {
-      const KnownTask* task = known_.find(child);
-      if (task == nullptr || !task->id.known() || !named.insert(task->id).second) continue;
-      context_.ledger.resource(id).owners.push_back(
-          {task->id, std::nullopt, Confidence::proved, Basis::interpreter, {known}});
-    }
-    return id;
-  }
-
   void add_wait(const KnownTask& one) {
     const TaskWait& from = *one.wait;
     Wait wait;
@@ -176,9 +155,10 @@ class TaskWriter {
     if (from.frame < frames.size()) wait.frame = static_cast<std::uint32_t>(from.frame);
     std::string claim = "the future it awaits is its task object's";
     if (from.frame < frames.size()) claim = describe(frames[from.frame]) + " awaits it";
+    if (!from.through.empty()) claim = from.through + "'s own list of unfinished tasks";
     Evidence evidence = evidence_of(one, from.frame, std::move(claim));
     if (from.object.value != 0) {
-      const ResourceId id = from.all ? group(one, from) : primitive(one, from);
+      const ResourceId id = primitive(one, from);
       wait.on = {id};
       evidence.resource = id;
       evidence.address = from.object;
@@ -189,11 +169,14 @@ class TaskWriter {
       evidence.resource = id;
       evidence.address = from.called;
     }
+    std::set<TaskId> named;
     for (const Addr target : from.tasks) {
-      const KnownTask* task = from.object.value != 0 ? nullptr : known_.find(target);
-      if (task == nullptr || !task->id.known()) continue;
-      if (std::ranges::find(wait.on, Ref(task->id)) == wait.on.end()) wait.on.push_back(task->id);
+      const KnownTask* task = known_.find(target);
+      if (task != nullptr && task->id.known() && named.insert(task->id).second)
+        wait.on.push_back(task->id);
     }
+    if (from.all && wait.on.size() > 1) wait.all = true;
+    std::ranges::sort(wait.on);
     wait.evidence.push_back(context_.ledger.add_evidence(std::move(evidence)));
     context_.ledger.set_wait(one.id, std::move(wait));
   }

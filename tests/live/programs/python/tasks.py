@@ -101,7 +101,7 @@ def task_gather():
         task = named(whole(), "whole")
         for i in range(3):
             says.waits_task("part-%d" % i, "asyncio_lock", gate, "Lock", holder="whole")
-        says.waits_task("whole", "future", label="gather")
+        says.waits_task("whole", "task", label="part-0")
         idle_ready()
         await task
 
@@ -530,7 +530,7 @@ def tasks_primitives():
                      release)
         tasks = [named(function(), function.__name__) for function in functions]
         tasks.append(named(on_semaphore(), "on_semaphore-2"))
-        says.waits_task("on_event", "condition|asyncio_lock|event_loop", event, "Event")
+        says.waits_task("on_event", "python_condition", event, "Event")
         says.waits_task("on_semaphore-2", "semaphore", semaphore, "Semaphore")
         says.waits_task("on_full", "queue", full, "Queue")
         says.waits_task("release", "sleep")
