@@ -305,6 +305,10 @@ def grade_pattern(ready: Object, report: Report) -> Grade:
     grade = Grade("pattern")
     patterns, kinds = ready["pattern"].split("|"), ready["kind"].split("|")
     verdict = report.value["verdict"]
+    if kinds == ["inconclusive"]:  # what decides is not in a core's threads
+        if verdict.get("kind") != "inconclusive" or verdict.get("findings"):
+            grade.lower("wrong", "verdict " + str(verdict.get("kind")))
+        return grade
     if kinds == ["none"]:
         grade_health(report, grade, patterns)
         return grade

@@ -60,6 +60,10 @@ def command_of(python: makecore.Python, path: str, facts: Dict[str, Any], work: 
                tracer: str) -> Tuple[List[str], Dict[str, str]]:
     """The command of one scenario, and what it adds to the environment."""
     script = [path, facts["name"]]
+    if facts["needs"].startswith("pypi:"):
+        folder = install(facts["needs"][len("pypi:"):], python, work)
+        return [python.path, *script, *([tracer] if tracer else [])], {
+            "PYTHONPATH": folder + os.pathsep + os.path.dirname(path)}
     if facts["needs"]:
         raise CannotMake("extension %s: not built here" % facts["needs"])
     if tracer == "coverage":
