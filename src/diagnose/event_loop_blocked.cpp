@@ -26,10 +26,11 @@ std::string headline_of(const Scene& scene, const PartyRing& ring) {
   const bool close = ring.steps.size() <= 2;  // the loop, and at most one of its tasks
   if (close && id.known() && scene.resource(id).kind == WaitKind::future)
     return where + " blocks its event loop: it waits for a result that this loop has to produce";
-  if (close && id.known())
+  if (close && id.known() && first.to.kind == RefKind::task)
     return where + " blocks its event loop on a " + scene.resource(id).implementation +
            " that a task of this loop holds";
-  return where + " blocks its event loop: who it waits for waits for that loop";
+  return where + " blocks its event loop, and waits for " + party_function(scene, first.to) +
+         ", which waits for that loop";
 }
 
 std::vector<Advice> advice_for(const Scene& scene, const PartyRing& ring,
@@ -83,6 +84,11 @@ Finding make_finding(const Scene& scene, const PartyRing& ring) {
   finding.kind = FindingKind::deadlock;
   take_party_ring(scene, ring, finding);
   const Ref blocked = ring.steps.front().from;
+  for (std::uint32_t i = 0; i < scene.facts.tasks.size(); ++i) {
+    const TaskFact& task = scene.facts.tasks[i];
+    if (task.state == TaskState::running && Ref(task.thread) == blocked)
+      finding.tasks.push_back({i});
+  }
   finding.headline = as_headline(headline_of(scene, ring));
   for (std::size_t i = 0; i < std::min(ring.steps.size(), most_steps_told); ++i) {
     const PartyStep& step = ring.steps[i];

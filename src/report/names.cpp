@@ -72,7 +72,7 @@ std::string resource_name(const Analysis& analysis, ResourceId id) {
   std::string name = resource.label.empty() ? "a " + kind_text(resource.kind) : resource.label;
   // A communicator is at another address in each of its ranks.
   const bool plain = resource.kind == WaitKind::gil || resource.kind == WaitKind::collective ||
-                     resource.at.empty();
+                     resource.kind == WaitKind::future || resource.at.empty();
   if (!plain && name.find("0x") == std::string::npos)
     name += " at " + hex(resource.at.front().address.value);
   return name;

@@ -201,7 +201,7 @@ class TextPage {
       return paragraph("", tasks_text(analysis_, rest) + ".");
     const std::uint64_t count = count_tasks(analysis_, rest);
     const bool alone = rest.size() == analysis_.facts.tasks.size();
-    title(alone        ? "WHAT THE " + std::to_string(count) + " TASKS DO"
+    title(alone        ? "WHAT THE TASKS DO"
           : count == 1 ? "THE OTHER TASK"
                        : "THE OTHER " + std::to_string(count) + " TASKS");
     const std::vector<TaskGroup> groups = task_groups(analysis_, rest);

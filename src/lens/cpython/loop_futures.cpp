@@ -93,6 +93,8 @@ class Producers {
 
   void feed(ResourceId id, Ref by, Evidence evidence) {
     Ledger& ledger = of_.context.ledger;
+    ledger.resource(id).owner_unknown_code = "no_owner";
+    ledger.resource(id).owner_unknown_text = "nobody owns it: it has to be produced";
     ledger.resource(id).feeders.push_back({by,
                                            std::nullopt,
                                            Confidence::proved,
