@@ -9,10 +9,10 @@
 #include "core/core.hpp"
 #include "diagnose/diagnose.hpp"
 #include "image/image.hpp"
+#include "inspect_parts.hpp"
 #include "lens/mpi/job.hpp"
 
 namespace coldcase {
-namespace {
 
 std::string name_of(const ThreadFact& thread) {
   return thread.name.empty() ? thread.entry : thread.name;
@@ -32,6 +32,24 @@ std::string lwp_of(const Facts& facts, Ref ref) {
   return {};
 }
 
+std::string target_of(const Facts& facts, const ThreadFact& thread) {
+  if (!thread.wait) return {};
+  if (!thread.wait->on.empty()) return lwp_of(facts, thread.wait->on.front());
+  std::string text(word(thread.wait->kind));
+  if (!thread.wait->syscall_name.empty()) text += " (" + thread.wait->syscall_name + ")";
+  return text;
+}
+
+std::string basis_of(const ResourceFact& resource) {
+  std::vector<std::string> bases;
+  for (const Owner& owner : resource.owners)
+    bases.push_back(std::string(word(owner.confidence)) + " (" + std::string(word(owner.basis)) +
+                    ")");
+  return resource.owners.empty() ? resource.owner_unknown_text : join(bases, ", ");
+}
+
+namespace {
+
 std::string text_of_frame(const Frame& frame) {
   std::string text = frame.function.empty() ? "??" : frame.function;
   if (!frame.file.empty())
@@ -42,19 +60,11 @@ std::string text_of_frame(const Frame& frame) {
 Table thread_table(const Facts& facts) {
   Table table{{"LWP", "name", "state", "waits for", "at"}, {}};
   for (const ThreadFact& thread : facts.threads) {
-    std::string waits;
-    if (thread.wait) {
-      waits = word(thread.wait->kind);
-      if (!thread.wait->on.empty())
-        waits = lwp_of(facts, thread.wait->on.front());
-      else if (!thread.wait->syscall_name.empty())
-        waits += " (" + thread.wait->syscall_name + ")";
-    }
     std::string site;
     if (thread.site && thread.stack.known())
       site = text_of_frame(facts.frames[facts.stacks[thread.stack.index].frames[*thread.site]]);
     table.rows.push_back({thread.tid ? std::to_string(*thread.tid) : "", name_of(thread),
-                          std::string(word(thread.state)), waits, site});
+                          std::string(word(thread.state)), target_of(facts, thread), site});
   }
   return table;
 }
@@ -78,17 +88,11 @@ Table stack_table(const Facts& facts) {
 Table lock_table(const Facts& facts) {
   Table table{{"lock", "kind", "state", "held by", "how known", "waiters"}, {}};
   for (const ResourceFact& resource : facts.resources) {
-    std::vector<std::string> owners, bases, waiters;
-    for (const Owner& owner : resource.owners) {
-      owners.push_back(lwp_of(facts, owner.by));
-      bases.push_back(std::string(word(owner.confidence)) + " (" + std::string(word(owner.basis)) +
-                      ")");
-    }
+    std::vector<std::string> owners, waiters;
+    for (const Owner& owner : resource.owners) owners.push_back(lwp_of(facts, owner.by));
     for (const Ref waiter : resource.waiters) waiters.push_back(lwp_of(facts, waiter));
-    if (owners.empty() && !resource.owner_unknown_text.empty())
-      bases.push_back(resource.owner_unknown_text);
     table.rows.push_back({resource.label, std::string(word(resource.kind)),
-                          std::string(word(resource.state)), join(owners, ", "), join(bases, ", "),
+                          std::string(word(resource.state)), join(owners, ", "), basis_of(resource),
                           join(waiters, ", ")});
   }
   return table;
@@ -131,6 +135,25 @@ Table task_table(const Facts& facts) {
   return table;
 }
 
+CoreIdentity identify_input(const Input& input) {
+  const Core core = parse_core(input.content(), input.path);
+  CoreIdentity identity;
+  // A core cut short has the headers of the whole one: what is there of it is part of its identity.
+  const std::string size = std::to_string(core.file.size());
+  std::vector<Bytes> parts = core.identity;
+  if (core.truncated()) parts.push_back(std::as_bytes(std::span(size.data(), size.size())));
+  identity.content = sha256_hex(parts);
+  if (core.process) identity.pid = std::max(core.process->pid, 0);
+  if (core.process) identity.ppid = std::max(core.process->ppid, 0);
+  identity.job = mpi::find_job(core, core_image(core));
+  constexpr std::size_t most_threads = 4096;
+  for (const CoreThread& thread : core.threads) {
+    if (identity.threads.size() == most_threads) break;
+    if (thread.tid > 0 && thread.tid != identity.pid) identity.threads.push_back(thread.tid);
+  }
+  return identity;
+}
+
 }  // namespace
 
 Table make_table(const Analysis& analysis, TableKind kind) {
@@ -152,8 +175,9 @@ Table make_table(const Analysis& analysis, TableKind kind) {
 ArgumentKind kind_of_argument(const std::string& path) {
   if (path == "-") return ArgumentKind::core;
   try {
-    const Input input = open_input(path);
-    switch (kind_of_file(input.bytes())) {
+    const FileKind kind = reading_frames(
+        [&](Unpack unpack) { return kind_of_file(open_input(path, unpack).content()); });
+    switch (kind) {
       case FileKind::core:
         return ArgumentKind::core;
       case FileKind::program:
@@ -168,23 +192,7 @@ ArgumentKind kind_of_argument(const std::string& path) {
 }
 
 CoreIdentity identify(const std::string& path) {
-  const Input input = open_input(path);
-  const Core core = parse_core(input.bytes(), input.path);
-  CoreIdentity identity;
-  // A core cut short has the headers of the whole one: what is there of it is part of its identity.
-  const std::string size = std::to_string(core.file.size());
-  std::vector<Bytes> parts = core.identity;
-  if (core.truncated()) parts.push_back(std::as_bytes(std::span(size.data(), size.size())));
-  identity.content = sha256_hex(parts);
-  if (core.process) identity.pid = std::max(core.process->pid, 0);
-  if (core.process) identity.ppid = std::max(core.process->ppid, 0);
-  identity.job = mpi::find_job(core, core_image(core));
-  constexpr std::size_t most_threads = 4096;
-  for (const CoreThread& thread : core.threads) {
-    if (identity.threads.size() == most_threads) break;
-    if (thread.tid > 0 && thread.tid != identity.pid) identity.threads.push_back(thread.tid);
-  }
-  return identity;
+  return reading_frames([&](Unpack unpack) { return identify_input(open_input(path, unpack)); });
 }
 
 std::vector<PatternInfo> known_patterns() {

@@ -2,7 +2,7 @@
 // x86_64 cores of the Linux kernel and of gdb's gcore; cut files as far as they go.
 //
 //   const Input input = open_input("core.885");
-//   const Core core = parse_core(input.bytes());   // throws Error only when it is no core we can
+//   const Core core = parse_core(input.content());   // throws Error only when it is no core we can
 //   read
 #pragma once
 
@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "bytes/view.hpp"
+#include "bytes/file_span.hpp"
 
 namespace coldcase {
 
@@ -22,7 +22,7 @@ namespace coldcase {
 // `range` is mapped and not saved, or lost with the file's end.
 struct Segment {
   Range range;
-  Bytes bytes;
+  FileSpan bytes;
   std::uint64_t saved = 0;  // p_filesz
   bool readable = false;
   bool writable = false;
@@ -78,7 +78,7 @@ struct CoreProblem {
 };
 
 struct Core {
-  Bytes file;
+  FileSpan file;
   std::vector<Segment> segments;    // by address; disjoint is not promised here
   std::vector<CoreThread> threads;  // in the core's order
   std::optional<ProcessInfo> process;
@@ -96,10 +96,10 @@ struct Core {
 };
 
 // `name` is for messages. Throws Error (not_a_core) when the bytes are no 64-bit x86_64 ELF core.
-Core parse_core(Bytes file, std::string_view name);
+Core parse_core(const FileSpan& file, std::string_view name);
 
 // What the first bytes say, for telling a program from a core among the arguments.
 enum class FileKind : std::uint8_t { core, program, other };
-FileKind kind_of_file(Bytes file);
+FileKind kind_of_file(const FileSpan& file);
 
 }  // namespace coldcase

@@ -66,6 +66,11 @@ constexpr std::array table{
     Detector{"collective-wait", FindingKind::info,
              "Ranks of an MPI job wait in a collective for one that can still come.",
              "cores of the ranks", detect_collective_wait},
+    Detector{"after-finalization", FindingKind::hang,
+             "The interpreter is ending and cut threads off, or killed the process doing so, and "
+             "something waits for them.",
+             "the interpreter's state, and the thread it parked or ended",
+             detect_after_finalization},
     Detector{"blocking-finalizer", FindingKind::hang,
              "A finalizer, run by the garbage collector or a last reference, waits without end.",
              "the collector's state and the finalizer's frame, and what it waits for",
@@ -134,8 +139,16 @@ ProcessId home_of(const Facts& facts, const Finding& finding) {
   return finding.tasks.empty() ? ProcessId{} : facts.tasks[finding.tasks.front().index].process;
 }
 
+bool has_only(const Finding& plain, const Finding& refined) {
+  return std::ranges::all_of(plain.threads, [&](ThreadId id) {
+    return std::ranges::find(refined.threads, id) != refined.threads.end();
+  });
+}
+
 // The same people, told by a plainer pattern.
 bool retells(const Facts& facts, const Finding& refined, const Finding& plain) {
+  if (refined.pattern == "after-finalization")
+    return plain.pattern != refined.pattern && !plain.cyclic && has_only(plain, refined);
   if (refined.pattern == "exit-blocked")
     return plain.pattern == "lost-wakeup" && home_of(facts, plain) == home_of(facts, refined);
   // Who waits behind a loop that cannot go on waits for nothing else.
@@ -144,9 +157,7 @@ bool retells(const Facts& facts, const Finding& refined, const Finding& plain) {
            home_of(facts, plain) == home_of(facts, refined);
   if (refined.pattern != "join-undrained-queue") return false;
   return (plain.pattern == "join-cycle" || plain.pattern == "pipe-cycle") &&
-         std::ranges::all_of(plain.threads, [&](ThreadId id) {
-           return std::ranges::find(refined.threads, id) != refined.threads.end();
-         });
+         has_only(plain, refined);
 }
 
 // The refined pattern says more; that the plainer one is sure makes it as sure.

@@ -37,6 +37,7 @@ std::vector<Finding> detect_join_cycle(const Scene& scene);
 std::vector<Finding> detect_orphaned_semaphore(const Scene& scene);
 std::vector<Finding> detect_fork_orphaned_lock(const Scene& scene);
 std::vector<Finding> detect_orphaned_lock(const Scene& scene);
+std::vector<Finding> detect_after_finalization(const Scene& scene);
 std::vector<Finding> detect_exit_blocked(const Scene& scene);
 std::vector<Finding> detect_lost_wakeup(const Scene& scene);
 std::vector<Finding> detect_blocked_holder(const Scene& scene);

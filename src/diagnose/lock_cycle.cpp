@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
+#include "diagnose/interruption.hpp"
 
 namespace coldcase {
 namespace {
@@ -33,15 +34,18 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
     const RingStep& step = ring.steps[i];
     const RingStep& before = ring.steps[(i + ring.steps.size() - 1) % ring.steps.size()];
     const ThreadFact& thread = scene.thread(step.thread);
-    const Frame* held_at = nullptr;
+    std::optional<std::uint32_t> held_in;
     for (const Hold& hold : thread.holds) {
-      if (hold.resource == before.resource) held_at = scene.frame_of(step.thread, hold.frame);
+      if (hold.resource == before.resource) held_in = hold.frame;
     }
+    const Frame* held_at = scene.frame_of(step.thread, held_in);
     const Owner& owner = scene.resource(before.resource).owners[before.owner];
     finding.story.push_back(
         {scene.name_of(step.thread) + " holds " + scene.label_of(before.resource) +
              (held_at != nullptr ? ", taken in " + Scene::text_of(held_at) : "") + ".",
          owner.evidence});
+    if (const auto interruption = find_interruption(scene, step.thread, held_in))
+      finding.story.push_back(tell_interruption(scene, step.thread, *interruption));
     const Frame* site = scene.site_of(step.thread);
     finding.story.push_back({"It " + wait_phrase(scene, step.thread) +
                                  (site != nullptr ? ", in " + Scene::text_of(site) : "") + ".",

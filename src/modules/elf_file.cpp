@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <coldcase/result.hpp>
 
 #include "bytes/handles.hpp"
 

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "bytes/input.hpp"
+#include "bytes/mapping.hpp"
 #include "core/elf_format.hpp"
 #include "modules/handles.hpp"
 

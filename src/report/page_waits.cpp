@@ -57,11 +57,13 @@ std::string relation_text(Relation relation) {
 // Who holds what has no known holder.
 std::string nobody_text(const ResourceFact& resource) {
   const std::string& code = resource.owner_unknown_code;
-  if (code == "not_held") return "nobody";
+  if (code == "not_held" || code == "order_lost") return "nobody";
   if (code == "no_owner") return "nobody yet";
   if (code == "owner_ended" || code == "owner_died" || code == "no_living_holder")
     return "nobody alive";
-  if (code == "owner_before_fork" || code == "owner_in_parent") return "nobody in this process";
+  if (code == "owner_before_fork" || code == "owner_in_parent" || code.starts_with("team_") ||
+      code == "holder_not_copied" || code == "holder_in_parent" || code == "helpers_not_copied")
+    return "nobody in this process";
   return "unknown";
 }
 

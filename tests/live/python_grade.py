@@ -113,12 +113,11 @@ class Truth:
         else:
             raise ValueError("a line that begins with %r" % word)
 
-    def holders_of(self, line: Object) -> List[Object]:
-        """The HOLD lines about what a WAIT line waits for."""
-        words = line["kind"].split("|")
+    def holders_of(self, line: Object, kind: str) -> List[Object]:
+        """The HOLD lines about what a WAIT line waits for; `kind` is what the report calls it."""
         return [hold for hold in self.holds
                 if (line["address"] and hold["address"] == line["address"])
-                or (not hold["address"] and hold["kind"] in words)]
+                or (not hold["address"] and hold["kind"] and hold["kind"] == kind)]
 
 
 def addresses(resource: Object) -> List[int]:
@@ -213,7 +212,7 @@ def grade_wait(line: Object, report: Report, truth: Truth) -> Grade:
         return grade
     grade_object(line, report, wait, grade)
     grade_end(line, report, truth, wait, grade)
-    holds = truth.holders_of(line)
+    holds = truth.holders_of(line, wait["kind"])
     things = report.at_address(line["address"]) if line["address"] else report.things_of(wait)
     said = grade_owners(things, holds, report, truth, grade)
     if holds and not said and "wrong" != grade.word:
@@ -249,6 +248,8 @@ def grade_site(line: Object, report: Report, truth: Truth) -> Grade:
               frame.get("line")) for frame in frames]
     place = thread.get("site")
     if place is not None and place < len(found) and found[place] == wanted:
+        return grade
+    if line["native"] and wanted in found and place is not None and place < found.index(wanted):
         return grade
     if wanted in found:
         grade.lower("weaker", "on its stack; the site is %s" %

@@ -109,7 +109,7 @@ TEST_CASE("segments: saved, partly saved, not saved", "[core]") {
   REQUIRE(core.segments.size() == 3);
   const Segment& text = core.segments[0];
   CHECK(text.range == Range{Addr{0x400000}, Addr{0x402000}});
-  CHECK(text_of_bytes(text.bytes) ==
+  CHECK(text_of_bytes(text.bytes.bytes()) ==
         "\x7f"
         "ELF head");
   CHECK(text.saved == 9);
@@ -210,9 +210,9 @@ TEST_CASE("segments out of order are sorted", "[core]") {
       .segment(page(0x5000, "b"));
   const OwnedCore core = parsed(builder.build());
   REQUIRE(core.segments.size() == 3);
-  CHECK(text_of_bytes(core.segments[0].bytes) == "a");
-  CHECK(text_of_bytes(core.segments[1].bytes) == "b");
-  CHECK(text_of_bytes(core.segments[2].bytes) == "c");
+  CHECK(text_of_bytes(core.segments[0].bytes.bytes()) == "a");
+  CHECK(text_of_bytes(core.segments[1].bytes.bytes()) == "b");
+  CHECK(text_of_bytes(core.segments[2].bytes.bytes()) == "c");
 }
 
 TEST_CASE("segments that fit no address space are told and left out", "[core]") {
@@ -310,7 +310,7 @@ TEST_CASE("a PN_XNUM core that lost its section header still has its segments", 
   const OwnedCore core = parsed(built);
   CHECK(core.truncated());
   REQUIRE(core.segments.size() == 2);
-  CHECK(text_of_bytes(core.segments[1].bytes) == "sa");
+  CHECK(text_of_bytes(core.segments[1].bytes.bytes()) == "sa");
   CHECK(core.threads.size() == 1);
   CHECK_FALSE(has(core, Kind::segment_overflow));  // nothing but headers was read as headers
 }

@@ -41,9 +41,10 @@ std::vector<Interpreted> interpret(const PythonFacts& facts, std::size_t thread_
     for (const PyThread& state : interpreter.threads) {
       if (!state.core_thread) continue;
       Interpreted& thread = all[*state.core_thread];
-      for (const auto& run : state.runs) {
+      for (std::size_t r = 0; r < state.runs.size(); ++r) {
         InterpretedRun frames;
-        for (const PythonFrame& frame : run) {
+        if (!state.anchors.empty()) frames.anchor = state.anchors[r];
+        for (const PythonFrame& frame : state.runs[r]) {
           const auto [at, fresh] = labels.try_emplace({frame.code->at.value, frame.line});
           if (fresh)
             at->second =
@@ -81,6 +82,7 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   add_lock_holders(context);
   add_finalizers(context);
   add_tasks(context);
+  add_finalization(context);
 }
 
 }  // namespace coldcase::cpython

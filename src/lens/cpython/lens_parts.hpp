@@ -35,6 +35,7 @@ void add_lock_holders(LensContext& context);
 void add_multiprocessing_waits(LensContext& context);
 void add_finalizers(LensContext& context);
 void add_tasks(LensContext& context);
+void add_finalization(LensContext& context);
 
 // "Queue.get" gives "get".
 std::string_view last_part(std::string_view qualified);

@@ -60,8 +60,12 @@ bool all_stacks_whole(const LensContext& context) {
 // fork(3) holds all of them meanwhile and makes them free in the child.
 void blame_fork(const LensContext& context, ResourceId id) {
   const std::size_t lost = context.pthreads.lost_threads().size();
-  if (lost == 0 || !all_stacks_whole(context)) return;
   ResourceFact& resource = context.ledger.resource(id);
+  const bool woken = std::ranges::any_of(resource.waiters, [&](Ref waiter) {
+    const auto& futex = context.native.futexes[waiter.index - context.view.first_thread];
+    return futex && futex->stale;
+  });
+  if (lost == 0 || woken || !all_stacks_whole(context)) return;
   resource.owner_unknown_code = "holder_not_copied";
   resource.owner_unknown_text =
       "malloc's arenas do not record who holds them; no thread of this process is inside malloc "

@@ -48,8 +48,14 @@ void describe_mutex(const LensContext& context, Addr at, ResourceId id) {
               {holder, Mode::exclusive, offset_by(at, mutex->owner_in_word() ? 0 : 8),
                mutex->owner_in_word() ? "__lock" : "__owner", mutex->shared()});
   } else {
-    resource.owner_unknown_code = "owner_not_recorded";
-    resource.owner_unknown_text = "its owner field is 0: it is being handed over";
+    // Taken, and its owner not yet written: in the only thread's process nobody will.
+    const bool copied = mutex->locked() && !mutex->shared() && context.pthreads.complete() &&
+                        context.view.core.threads.size() == 1 &&
+                        !context.pthreads.lost_threads().empty();
+    resource.owner_unknown_code = copied ? "holder_not_copied" : "owner_not_recorded";
+    resource.owner_unknown_text =
+        copied ? "its owner field is 0: a thread that fork did not copy was just taking it"
+               : "its owner field is 0: it is being handed over";
   }
 }
 

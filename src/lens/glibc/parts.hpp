@@ -89,6 +89,8 @@ std::optional<GompBarrier> read_gomp_barrier(const MemoryImage& image, Addr at,
 void describe_gomp_barrier(const LensContext& context, Addr at, ResourceId id);
 // After all threads were looked at: members that a fork did not copy.
 void find_lost_team(const LensContext& context, ResourceId id);
+// The same for a thread that spins inside a parallel region.
+void find_lost_partners(const LensContext& context, std::size_t i);
 
 // Locks of other runtimes that call futex(2) themselves: libstdc++, Rust, libgomp, musl.
 std::optional<Object> find_runtime_object(const LensContext& context, std::size_t i,

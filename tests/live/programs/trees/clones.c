@@ -1,5 +1,6 @@
-// Children of a parent whose threads allocate, print and lock: fork(3) takes care of the C library's
-// own locks, _Fork (2.34), which signal handlers and sandboxes use, and the bare system call do not.
+// Children of a parent whose threads allocate, print and lock: fork(3) takes care of the C
+// library's own locks, _Fork (2.34), which signal handlers and sandboxes use, and the bare system
+// call do not.
 
 #include "tree.h"
 
@@ -33,9 +34,8 @@ static void start_churn(void) {
 
 static __attribute__((noinline)) void fill(int say) {
   static char* mine[blocks];
-  if (say) tree_site("child", __func__, __FILE__, __LINE__ + 2, "futex");
-  for (size_t i = 0; i < blocks; ++i)
-    mine[i] = malloc(smallest + i % 32 * step);
+  if (say) tree_site("child", __func__, __FILE__, __LINE__ + 1, "futex");
+  for (size_t i = 0; i < blocks; ++i) mine[i] = malloc(smallest + i % 32 * step);
   if (mine[0] == NULL) _exit(3);
 }
 
