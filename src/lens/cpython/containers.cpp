@@ -170,13 +170,12 @@ std::optional<Addr> find_closure(const Objects& objects, const AsyncLayout& layo
 std::optional<Addr> find_local(const Objects& objects, const PythonFrame& frame,
                                std::string_view name) {
   const std::vector<std::string> names = read_local_names(objects, frame.code->at);
-  const MemoryImage& image = objects.image();
   // To 3.10 an argument that is also a cell stands twice, its first slot empty.
   for (std::size_t i = 0; i < names.size(); ++i) {
     if (names[i] != name) continue;
-    const auto value = image.read_pointer(
+    const auto value = objects.read_slot(
         offset_by(frame.at, objects.layout().frame_locals + static_cast<std::int64_t>(i * 8)));
-    if (value && value->value != 0) return out_of_cell(objects, *value);
+    if (value) return out_of_cell(objects, *value);
   }
   return std::nullopt;
 }

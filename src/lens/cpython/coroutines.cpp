@@ -30,16 +30,15 @@ Addr Coroutines::frame_of(Addr coroutine) const {
 Coroutines::State Coroutines::state_of(Addr coroutine, Addr frame) const {
   const MemoryImage& image = python_.objects().image();
   if (frame.value == 0) return State::ended;
-  // 3.10: PyFrame.f_state -2 created, -1 suspended, 0 executing; 3.11 and 3.12 the same in
-  // gi_frame_state; 3.13 -3 created, -2 suspended, -1 suspended in an await, 0 executing.
-  const std::int32_t lowest = python_.runtime.layout->minor >= 13 ? -3 : -2;
+  // 3.10 has it in its frame (f_state), later versions in gi_frame_state.
   if (layout_.gen_state >= 0 || layout_.frame_state >= 0) {
     const auto state =
         image.read<std::int8_t>(layout_.gen_state >= 0 ? offset_by(coroutine, layout_.gen_state)
                                                        : offset_by(frame, layout_.frame_state));
-    if (!state || *state > 0 || *state < lowest) return State::ended;
-    if (*state == 0) return State::running;
-    return *state == lowest ? State::created : State::suspended;
+    if (!state || *state > layout_.state_running || *state < layout_.state_created)
+      return State::ended;
+    if (*state == layout_.state_running) return State::running;
+    return *state == layout_.state_created ? State::created : State::suspended;
   }
   const auto running = image.read<std::uint8_t>(offset_by(coroutine, layout_.gen_running));
   if (!running) return State::ended;
@@ -66,6 +65,17 @@ Addr Coroutines::awaited_by(const PythonFrame& frame) const {
     const auto bottom = image.read_pointer(offset_by(frame.at, layout.frame_valuestack));
     if (!depth || !bottom || *depth <= 0 || *depth > capacity) return {};
     return image.read_pointer(offset_by(*bottom, (std::int64_t{*depth} - 1) * 8)).value_or(Addr{});
+  }
+  if (layout.frame_stackpointer >= 0) {
+    // 3.15 leaves an empty slot above it.
+    const auto top = image.read_pointer(offset_by(frame.at, layout.frame_stackpointer));
+    const Addr bottom =
+        offset_by(frame.at, layout.frame_locals + std::int64_t{frame.code->locals} * 8);
+    for (std::int64_t back = 8; back <= 16; back += 8) {
+      if (!top || top->value < bottom.value + static_cast<std::uint64_t>(back)) return {};
+      if (const auto value = python_.objects().read_slot(offset_by(*top, -back))) return *value;
+    }
+    return {};
   }
   if (layout_.frame_stack_index < 0) return {};
   const auto index = image.read<std::int32_t>(offset_by(frame.at, layout_.frame_stack_index));

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.hpp"
+#include "image/walk.hpp"
 
 namespace coldcase::cpython {
 namespace {
@@ -49,6 +50,7 @@ class Reader {
     }
     if (const auto eager = global("_eager_tasks"))
       each_in_set(objects_, *eager, [&](Addr task) { return add_task(task); });
+    add_linked();
     std::ranges::sort(world_.tasks, before);
     read_current();
     for (EventLoop& loop : world_.loops) fill_loop(objects_, pthreads_, loop);
@@ -59,6 +61,23 @@ class Reader {
  private:
   std::optional<Addr> global(std::string_view name) const {
     return find_global(objects_, interpreter_.at, "asyncio.tasks", name);
+  }
+
+  // From 3.14 on each thread state links its tasks; those of ended threads the interpreter has.
+  void add_linked() {
+    if (layout_.task_node < 0) return;
+    add_list(offset_by(interpreter_.at, layout_.interp_tasks));
+    for (const PyThread& thread : interpreter_.threads)
+      add_list(offset_by(thread.at, layout_.ts_tasks));
+  }
+
+  // struct llist_node: next, previous; a ring through its head.
+  void add_list(Addr head) {
+    const MemoryImage& image = objects_.image();
+    const auto next = [&](Addr at) { return image.read_pointer(at); };
+    walk_list(image.read_pointer(head).value_or(head), most_tasks, next, [&](Addr node) {
+      return node != head && add_task(offset_by(node, -std::int64_t{layout_.task_node}));
+    });
   }
 
   void add_weak(Addr weak_set) {
@@ -137,15 +156,26 @@ class Reader {
   }
 
   void read_current() {
+    if (layout_.ts_running_task >= 0) {
+      for (const PyThread& thread : interpreter_.threads) {
+        const auto task =
+            objects_.image().read_pointer(offset_by(thread.at, layout_.ts_running_task));
+        if (task && task->value != 0) set_current(running_in(thread), *task);
+      }
+    }
     const auto current = global("_current_tasks");
     if (!current) return;
     objects_.each_item(*current, [&](Addr loop, Addr task) {
-      const auto known = loops_.find(loop.value);
-      if (known == loops_.end()) return true;
-      world_.loops[known->second].current = task;
-      for (AsyncTask& one : world_.tasks) one.current = one.current || one.at == task;
+      set_current(loop, task);
       return true;
     });
+  }
+
+  void set_current(Addr loop, Addr task) {
+    const auto known = loops_.find(loop.value);
+    if (known == loops_.end()) return;
+    world_.loops[known->second].current = task;
+    for (AsyncTask& one : world_.tasks) one.current = one.current || one.at == task;
   }
 
   void read_chains() {

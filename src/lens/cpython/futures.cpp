@@ -8,7 +8,7 @@ namespace coldcase::cpython {
 namespace {
 
 constexpr std::size_t most_callbacks = 1'000;
-constexpr std::int64_t tuple_items = 24, most_words = 4'096 / 8;
+constexpr std::int64_t most_words = 4'096 / 8;
 
 }  // namespace
 
@@ -98,7 +98,8 @@ std::vector<Addr> Futures::callbacks_of(Addr future) const {
   for (const Addr entry : read_list(objects_, list, most_callbacks)) {
     // (callback, context)
     if (!objects_.has_flag(entry, flag_tuple)) continue;
-    const auto callback = objects_.image().read_pointer(offset_by(entry, tuple_items));
+    const auto callback =
+        objects_.image().read_pointer(offset_by(entry, objects_.layout().tuple_items));
     if (callback) called.push_back(*callback);
   }
   return called;

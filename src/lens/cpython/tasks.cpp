@@ -231,9 +231,9 @@ class TaskWriter {
 
 void add_tasks(LensContext& context) {
   const Layout& version = *context.runtime().layout;
-  const AsyncLayout* layout = find_async_layout(version);
+  const std::optional<AsyncLayout> layout = find_async_layout(context.view, version);
   for (const Interpreter& interpreter : context.runtime().interpreters) {
-    if (layout == nullptr) {
+    if (!layout) {
       if (find_global(context.objects(), interpreter.at, "asyncio.tasks", "Task"))
         context.ledger.add_note("asyncio-unread", Severity::warning,
                                 "asyncio is in this process, and the tasks of this version's are "
