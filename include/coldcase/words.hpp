@@ -47,6 +47,12 @@ enum class ThreadState : std::uint8_t { blocked, idle, running, spinning, crashe
 inline constexpr std::string_view state_words[] = {"blocked", "idle",  "running", "spinning",
                                                    "crashed", "ended", "unknown"};
 
+// A task of an event loop: words of ThreadState where they mean the same. `ready` is due to run as
+// soon as the loop's thread comes to it.
+enum class TaskState : std::uint8_t { running, ready, blocked, idle, ended, unknown };
+inline constexpr std::string_view task_state_words[] = {"running", "ready", "blocked",
+                                                        "idle",    "ended", "unknown"};
+
 enum class Tag : std::uint8_t { deadlocked, root_blocker, behind, idle, running, crashed };
 inline constexpr std::string_view tag_words[] = {"deadlocked", "root_blocker", "behind",
                                                  "idle",       "running",      "crashed"};
@@ -183,6 +189,9 @@ constexpr WordList words_of(FindingKind) {
 }
 constexpr WordList words_of(ThreadState) {
   return state_words;
+}
+constexpr WordList words_of(TaskState) {
+  return task_state_words;
 }
 constexpr WordList words_of(Tag) {
   return tag_words;

@@ -81,6 +81,18 @@ void note_java(Analysis& analysis) {
        {}});
 }
 
+void note_greenlets(Analysis& analysis) {
+  analysis.facts.notes.push_back(
+      {"greenlets-unread",
+       Severity::warning,
+       "greenlet is loaded (gevent, eventlet and SQLAlchemy's asyncio use it): the stacks of "
+       "greenlets that are switched out lie in the heap and are not read. A thread that idles in "
+       "its hub may hide greenlets that wait for each other.",
+       "ask the living process where its greenlets are: gevent.util.print_run_info().",
+       "",
+       {}});
+}
+
 std::string advice_for(const ResourceFact& lock) {
   if (lock.kind == WaitKind::file_lock || lock.kind == WaitKind::pipe ||
       lock.kind == WaitKind::socket)
@@ -162,6 +174,7 @@ void judge_without_finding(Analysis& analysis) {
   } else if (has_stuck_ranks(facts)) {
     verdict.headline = "All ranks of an MPI job wait for messages; for whose could not be read";
   } else if (has_greenlets(facts)) {
+    note_greenlets(analysis);
     verdict.headline = "No deadlock among threads; greenlets that are switched out are not read";
   } else {
     verdict.kind = VerdictKind::none;
@@ -203,6 +216,8 @@ void add_totals(Analysis& analysis) {
   for (const ThreadFact& thread : analysis.facts.threads) {
     if (thread.stack.known()) totals.frame_count += analysis.facts.stacks[thread.stack.index].depth;
   }
+  for (const TaskFact& task : analysis.facts.tasks)
+    totals.task_count = totals.task_count.value_or(0) + 1 + task.alike.value_or(0);
   analysis.redaction.left_out = {"arguments", "environment", "memory", "home folders",
                                  "host names"};
 }

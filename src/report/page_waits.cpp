@@ -31,10 +31,16 @@ bool is_message(const Analysis& analysis, const Edge& edge) {
          at(analysis, from).wait->kind == WaitKind::io;
 }
 
+// What is waited for is its end.
+bool is_ending(Ref party) {
+  return party.kind == RefKind::thread || party.kind == RefKind::process ||
+         party.kind == RefKind::task;
+}
+
 std::string waits_text(const Analysis& analysis, const Edge& edge) {
   std::string text = ref_name(analysis, edge.to);
   if (is_message(analysis, edge)) return "a message with " + text;
-  if (edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process) return text + " to end";
+  if (is_ending(edge.to)) return text + " to end";
   if (const ThreadId id = edge.from.as<RefKind::thread>(); id.known()) {
     const ThreadFact& thread = at(analysis, id);
     if (thread.wait) text += mode_text(thread.wait->mode);
@@ -67,6 +73,8 @@ std::string_view feeds_text(const Analysis& analysis, const Edge& edge) {
   if (resource.known() && at(analysis, resource).kind == WaitKind::polled_word)
     return " (would change it)";
   const ThreadId id = edge.from.as<RefKind::thread>();
+  const ResourceId on = edge.to.as<RefKind::resource>();
+  if (on.known() && at(analysis, on).kind == WaitKind::future) return " (would produce it)";
   const bool room =
       id.known() && at(analysis, id).wait && at(analysis, id).wait->mode == Mode::write;
   return room ? " (would read it)" : " (would fill it)";
@@ -96,9 +104,8 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
     rows.push_back({waiter, target, by, how_known(analysis, next)});
   }
   if (held) return;
-  const bool ends = edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process;
   const ResourceId resource = edge.to.as<RefKind::resource>();
-  const std::string by = ends               ? "-"
+  const std::string by = is_ending(edge.to) ? "-"
                          : resource.known() ? nobody_text(at(analysis, resource))
                                             : "unknown";
   rows.push_back({waiter, target, by, how_known(analysis, edge)});
@@ -158,8 +165,9 @@ std::string ends_text(const Analysis& analysis, const Finding& finding) {
   std::size_t polling = 0;
   for (const Edge& edge : finding.path) {
     const ThreadId id = edge.from.as<RefKind::thread>();
-    if (edge.relation != Relation::waits_for || !id.known()) continue;
-    const std::optional<Wait>& wait = at(analysis, id).wait;
+    const TaskId task = edge.from.as<RefKind::task>();
+    if (edge.relation != Relation::waits_for || !(id.known() || task.known())) continue;
+    const std::optional<Wait>& wait = id.known() ? at(analysis, id).wait : at(analysis, task).wait;
     if (!wait || !wait->ends || wait->ends == Ends::timeout) return {};
     if (wait->kind == WaitKind::socket) return {};  // its SO_RCVTIMEO is in no core
     ++(wait->ends == Ends::never ? never : polling);
