@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 #include "holders/holders.hpp"
+#include "holders/polling.hpp"
 #include "lens/basics.hpp"
 #include "lens/cpython/cpython.hpp"
 #include "lens/crash.hpp"
@@ -28,6 +29,7 @@ namespace {
 void look(const Session& session, Seen& seen, Ledger& ledger) {
   const View& view = seen.view;
   add_basics(view, session.input, session.signal_thread, ledger);
+  add_side_car_times(view, ledger);
   seen.python = cpython::read_python(view, seen.pthreads, seen.native);
   const cpython::PythonFacts& python = seen.python;
 
@@ -138,6 +140,7 @@ Analysis analyze_once(const AnalyzeOptions& options, Unpack unpack) {
   for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
   mpi::look_at_mpi(processes, ledger);
   note_unrelated(sessions, analysis);
+  find_polling(processes, ledger);
   find_holders(processes, ledger);
   settle_waits(analysis.facts);
   diagnose(analysis);

@@ -25,6 +25,10 @@ std::string lwp_of(const Facts& facts, Ref ref) {
   }
   if (const auto resource = ref.as<RefKind::resource>(); resource.known())
     return facts.resources[resource.index].label;
+  if (const auto task = ref.as<RefKind::task>(); task.known()) {
+    const std::string& name = facts.tasks[task.index].name;
+    return name.starts_with("Task-") ? name : "task " + name;
+  }
   return {};
 }
 
@@ -105,6 +109,32 @@ Table module_table(const Facts& facts) {
   return table;
 }
 
+std::string text_of_wait(const Facts& facts, const Wait& wait) {
+  std::vector<std::string> on;
+  for (const Ref ref : wait.on) on.push_back(lwp_of(facts, ref));
+  std::string text = on.empty() ? std::string(word(wait.kind)) : join(on, ", ");
+  if (wait.ends == Ends::timeout) text += " (ends by itself)";
+  return text;
+}
+
+Table task_table(const Facts& facts) {
+  Table table{{"task", "loop of", "state", "waits for", "has", "at", "more alike"}, {}};
+  for (const TaskFact& task : facts.tasks) {
+    std::vector<std::string> held;
+    for (const Hold& hold : task.holds) held.push_back(facts.resources[hold.resource.index].label);
+    std::string place;
+    if (task.stack.known()) {
+      const auto& frames = facts.stacks[task.stack.index].frames;
+      const std::uint32_t at = task.site.value_or(0);
+      if (at < frames.size()) place = text_of_frame(facts.frames[frames[at]]);
+    }
+    table.rows.push_back({task.name, lwp_of(facts, task.thread), std::string(word(task.state)),
+                          task.wait ? text_of_wait(facts, *task.wait) : "", join(held, ", "), place,
+                          task.alike ? std::to_string(*task.alike) : ""});
+  }
+  return table;
+}
+
 CoreIdentity identify_input(const Input& input) {
   const Core core = parse_core(input.content(), input.path);
   CoreIdentity identity;
@@ -136,6 +166,8 @@ Table make_table(const Analysis& analysis, TableKind kind) {
       return lock_table(analysis.facts);
     case TableKind::modules:
       return module_table(analysis.facts);
+    case TableKind::tasks:
+      return task_table(analysis.facts);
   }
   return {};
 }

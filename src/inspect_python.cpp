@@ -27,6 +27,7 @@ std::string named(const Facts& facts, Ref ref) {
 template <class Refs>
 std::string all_named(const Facts& facts, const Refs& refs) {
   std::vector<std::string> names;
+  names.reserve(refs.size());
   for (const Ref ref : refs) names.push_back(named(facts, ref));
   return join(names, ", ");
 }
@@ -44,20 +45,28 @@ std::string wait_of(const Facts& facts, const ThreadFact& thread) {
   return join ? "the end of " + named(facts, thread.wait->on.front()) : target_of(facts, thread);
 }
 
+std::vector<std::string> interpreter_row(const Facts& facts, const std::string& pid,
+                                         const std::string& version, const InterpreterFact& one) {
+  std::vector<std::string> row{
+      pid, version, "", "", yes(one.finalizing), one.gc ? yes(one.gc->running) : ""};
+  if (one.gil.known()) {
+    const ResourceFact& gil = facts.resources[one.gil.index];
+    row[2] = word(gil.state);
+    row[3] = owners_of(facts, gil);
+  }
+  return row;
+}
+
 Table interpreter_table(const Facts& facts) {
   Table table{{"process", "version", "GIL", "held by", "ending", "collecting"}, {}};
   for (const ProcessFact& process : facts.processes) {
+    const std::string pid = process.pid ? std::to_string(*process.pid) : "";
     for (const RuntimeFact& runtime : process.runtimes) {
       if (runtime.kind != "cpython") continue;
-      const std::string pid = process.pid ? std::to_string(*process.pid) : "";
       if (runtime.interpreters.empty())
         table.rows.push_back({pid, runtime.version, "", "", "", ""});
-      for (const InterpreterFact& one : runtime.interpreters) {
-        const ResourceFact* gil = one.gil.known() ? &facts.resources[one.gil.index] : nullptr;
-        table.rows.push_back({pid, runtime.version, gil ? std::string(word(gil->state)) : "",
-                              gil ? owners_of(facts, *gil) : "", yes(one.finalizing),
-                              one.gc ? yes(one.gc->running) : ""});
-      }
+      for (const InterpreterFact& one : runtime.interpreters)
+        table.rows.push_back(interpreter_row(facts, pid, runtime.version, one));
     }
   }
   return table;

@@ -12,7 +12,7 @@ struct Table {
   std::vector<std::vector<std::string>> rows;  // as many cells as columns; empty: unknown
 };
 
-enum class TableKind : std::uint8_t { threads, stacks, locks, modules };
+enum class TableKind : std::uint8_t { threads, stacks, locks, modules, tasks };
 
 // The table is made from the Analysis of the core: what a report says, seen from one side.
 Table make_table(const Analysis& analysis, TableKind kind);

@@ -138,10 +138,12 @@ int run_show(Arguments& arguments, std::ostream& out) {
   static const std::map<std::string, TableKind> kinds{{"threads", TableKind::threads},
                                                       {"stacks", TableKind::stacks},
                                                       {"locks", TableKind::locks},
-                                                      {"modules", TableKind::modules}};
+                                                      {"modules", TableKind::modules},
+                                                      {"tasks", TableKind::tasks}};
   const auto kind = kinds.find(arguments.table);
   if (kind == kinds.end())
-    throw Error(Trouble::usage, "show what? threads, stacks, locks, modules and python are known");
+    throw Error(Trouble::usage,
+                "show what? threads, stacks, locks, modules, tasks and python are known");
   write_table(make_table(analyze(arguments.analyze), kind->second),
               arguments.table_format == "json", out);
   return exit_none;
@@ -309,8 +311,9 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
       ->required()
       ->expected(1);
   commands.show = app.add_subcommand(
-      "show", "One table: threads, stacks, locks or modules; or all about Python: python");
-  commands.show->add_option("WHAT", arguments.table, "threads, stacks, locks, modules or python")
+      "show", "One table: threads, stacks, locks, modules or tasks; or all about Python: python");
+  commands.show
+      ->add_option("WHAT", arguments.table, "threads, stacks, locks, modules, tasks or python")
       ->required();
   commands.show->add_option("FILES", arguments.files, "[PROGRAM] CORE");
   commands.show->add_option("-f,--format", arguments.table_format, "text or json")

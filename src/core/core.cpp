@@ -126,6 +126,7 @@ Core parse_core(const FileSpan& file, std::string_view name) {
   if (core.threads.empty()) core.problems.push_back({Kind::no_threads, 0});
   if (core.writer == Writer::other && !core.threads.empty() && core.signal)
     core.writer = Writer::kernel;
+  settle_times(core);
   return core;
 }
 

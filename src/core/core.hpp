@@ -29,12 +29,21 @@ struct Segment {
   bool executable = false;
 };
 
+// Processor time by the kernel's ticks: 0 does not prove that a thread never ran.
+struct CpuTime {
+  std::uint64_t user_us = 0;
+  std::uint64_t system_us = 0;
+  // What the process's sum leaves for its first thread when the others' are taken off: the time of
+  // threads that have ended is in it.
+  bool remainder = false;
+};
+
 // One NT_PRSTATUS (Linux include/linux/elfcore.h, struct elf_prstatus).
 struct CoreThread {
   std::int32_t tid = 0;      // as the writer of the core sees it: may be another PID namespace's
-  std::int16_t signal = 0;   // pr_cursig: the dump's signal, in every thread of a kernel core
-  std::int32_t ppid = 0;     // 0 in gcore's
-  std::uint64_t cpu_us = 0;  // user + system time; gcore writes 0
+  std::int16_t signal = 0;  // pr_cursig: the dump's signal, in every thread of a kernel core
+  std::int32_t ppid = 0;    // 0 in gcore's
+  std::optional<CpuTime> cpu;
   Registers registers;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
+#include "diagnose/party_story.hpp"
 #include "diagnose/ring_kinds.hpp"
 #include "diagnose/work_queue.hpp"
 
@@ -285,7 +286,7 @@ std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
 }  // namespace
 
 std::vector<Finding> detect_blocked_holder(const Scene& scene) {
-  std::vector<Finding> findings;
+  std::vector<Finding> findings = find_blocked_loops(scene);
   for (const Root& root : find_roots(scene.facts)) {
     const ThreadFact& holder = scene.thread(root.thread);
     if (scene.stuck[root.thread.index] || !root.blocks || judge(holder) == Holder::open ||

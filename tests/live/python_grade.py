@@ -158,6 +158,8 @@ def grade_object(line: Object, report: Report, wait: Object, grade: Grade) -> No
         else:
             grade.lower("weaker", "object unsaid")
     names = [name for one in things for name in (one.get("label", ""), *one.get("aliases", []))]
+    names += [report.by_id[one].get("name", "") for one in wait.get("on", [])
+              if one in report.by_id and "loop" in report.by_id[one]]  # tasks
     if line["label"] and not any(line["label"] in name for name in names):
         grade.lower("weaker", "label unsaid: " + "; ".join(filter(None, names)))
 
@@ -274,7 +276,8 @@ def grade_task(line: Object, report: Report) -> Grade:
         return grade
     grade_object(line, report, wait, grade)
     owners = [(report.by_id.get(owner.get("by", ""), {}), owner)
-              for resource in report.things_of(wait) for owner in resource["owners"]]
+              for resource in report.things_of(wait)
+              for owner in resource["owners"] or resource.get("feeders", [])]
     for by, owner in owners:
         if by.get("name") != line["holder"]:
             grade.false("holder %s" % by.get("name"), owner.get("confidence", ""))
@@ -303,6 +306,10 @@ def grade_pattern(ready: Object, report: Report) -> Grade:
     grade = Grade("pattern")
     patterns, kinds = ready["pattern"].split("|"), ready["kind"].split("|")
     verdict = report.value["verdict"]
+    if kinds == ["inconclusive"]:  # what decides is not in a core's threads
+        if verdict.get("kind") != "inconclusive" or verdict.get("findings"):
+            grade.lower("wrong", "verdict " + str(verdict.get("kind")))
+        return grade
     if kinds == ["none"]:
         grade_health(report, grade, patterns)
         return grade

@@ -146,6 +146,10 @@ def command_of(python: makecore.Python, path: str, facts: Dict[str, Any], work: 
                tracer: str) -> Tuple[List[str], Dict[str, str]]:
     """The command of one scenario, and what it adds to the environment."""
     script, environment = [path, facts["name"]], {}
+    if facts["needs"].startswith("pypi:"):
+        folder = install(facts["needs"][len("pypi:"):], python, work)
+        return [python.path, *script, *([tracer] if tracer else [])], {
+            "PYTHONPATH": folder + os.pathsep + os.path.dirname(path)}
     if facts["needs"]:
         environment["COLDCASE_EXTENSIONS"] = build_extension(facts["needs"], python, work)
     if tracer == "coverage":

@@ -85,6 +85,16 @@ NATIVE: List[Case] = [
     native("rings", "barrier", HEALTHY),
     # Who holds a spin lock is found where the compiler left the lock's address in reach.
     Case("rings", "spinning", [dead("spin-wait-cycle", "likely")], variants=("debug",)),
+    # Who would change a polled word is what the code ahead of the blocked threads does.
+    native("spins", "flag_cycle", dead("spin-wait-cycle", "likely", most="likely")),
+    Case("spins", "flag_main", [dead("spin-wait-cycle", "likely", most="likely")],
+         variants=("debug",)),
+    native("spins", "lock_word", dead("spin-wait-cycle", "likely")),
+    Case("spins", "flag_held", [hung("blocked-holder", "likely", more=True)],
+         variants=("release",)),
+    Case("spins", "ends", [HEALTHY], variants=("debug",)),
+    native("spins", "computing", HEALTHY),
+    Case("spins", "patient", [HEALTHY], variants=("debug",)),
     native("holders", "recv", hung("blocked-holder", "likely", most="likely", more=True)),
     native("holders", "poll", HEALTHY),
     # Not told from an endless one: SO_RCVTIMEO is the kernel's.
@@ -149,6 +159,8 @@ FORKS: List[Case] = [
     native("clones", "arena_safe", HEALTHY),
     native("clones", "jemalloc", dead("fork-orphaned-lock", "likely"), CHILD),
     native("clones", "jemalloc_safe", HEALTHY),
+    native("clones", "tcmalloc", dead("fork-orphaned-lock", "likely"), CHILD),
+    native("clones", "tcmalloc_safe", HEALTHY),
     native("clones", "stdio", dead("fork-orphaned-lock", "proved"), CHILD),
     native("clones", "stdio_safe", HEALTHY),
     native("clones", "mutex_bare", dead("fork-orphaned-lock", "proved"), CHILD),

@@ -7,7 +7,6 @@
 #include "lens/cpython/lens_parts.hpp"
 
 namespace coldcase::cpython {
-namespace {
 
 Frame label_of(const std::string& function, const std::string& file, std::uint32_t line) {
   Frame frame;
@@ -19,8 +18,6 @@ Frame label_of(const std::string& function, const std::string& file, std::uint32
   frame.in_app = ring_of_python(file) == Ring::application;
   return frame;
 }
-
-}  // namespace
 
 PythonFacts read_python(const View& view, const Pthreads& pthreads, const NativeWaits& native) {
   PythonFacts facts;
@@ -84,6 +81,7 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   add_multiprocessing_waits(context);
   add_lock_holders(context);
   add_finalizers(context);
+  add_tasks(context);
   add_finalization(context);
 }
 

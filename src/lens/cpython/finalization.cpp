@@ -26,7 +26,8 @@ std::string_view fate_of(const LensContext& context, std::size_t thread) {
   std::size_t nameless = 0;
   for (const WalkFrame& frame : frames) {
     const CodeName& name = context.view.threads.name_of(frame);
-    const std::string_view symbol = std::string_view(name.symbol).substr(0, name.symbol.find('.'));
+    std::string_view symbol = name.symbol;
+    symbol = symbol.substr(0, symbol.find('.'));
     if (context.view.threads.rules.row(frame.row).module != context.runtime().module) {
       if (nameless > 0) return {};
       if (symbol == "pthread_exit" || symbol == "pause") left_by = symbol;

@@ -34,10 +34,13 @@ void add_lock_waits(LensContext& context);
 void add_lock_holders(LensContext& context);
 void add_multiprocessing_waits(LensContext& context);
 void add_finalizers(LensContext& context);
+void add_tasks(LensContext& context);
 void add_finalization(LensContext& context);
 
 // "Queue.get" gives "get".
 std::string_view last_part(std::string_view qualified);
+// A Python function's frame as a report shows it.
+Frame label_of(const std::string& function, const std::string& file, std::uint32_t line);
 // "Account.pay (bank.py:12)".
 std::string describe(const PythonFrame& frame);
 

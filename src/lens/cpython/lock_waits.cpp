@@ -65,6 +65,8 @@ std::optional<Purpose> find_purpose(const LensContext& context, const PyThread& 
           function == "__enter__" || function == "_worker" || !self) {
         continue;
       }
+      // An executor's shutdown joins its threads one by one: what it waits for now is this end.
+      if (purpose && purpose->thread) continue;
       Purpose found;
       found.type = context.objects().type_name(*self);
       found.object = *self;

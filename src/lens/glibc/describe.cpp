@@ -294,6 +294,11 @@ void describe_object(const LensContext& context, const Object& object, ResourceI
     return describe_musl_mutex(context, object.address, id);
   if (object.implementation == "Rust std::sync::Mutex")
     return describe_rust_mutex(context, object.address, id);
+  if (object.implementation == "tcmalloc SpinLock") {
+    resource.state = LockState::locked;
+    resource.owner_unknown_code = "owner_not_recorded";
+    resource.owner_unknown_text = "a spin lock does not record its owner";
+  }
   if (object.implementation == "PI futex") return describe_pi_futex(context, object.address, id);
   if (object.implementation == "pthread_mutex_t") describe_mutex(context, object.address, id);
   if (object.implementation == "pthread_rwlock_t") describe_rwlock(context, object.address, id);

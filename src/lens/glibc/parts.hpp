@@ -75,6 +75,7 @@ bool is_malloc_function(std::string_view symbol);
 
 // After all threads were looked at: who has a malloc arena that has waiters.
 void find_arena_holder(const LensContext& context, ResourceId id);
+void find_tcmalloc_holder(const LensContext& context, ResourceId id);
 
 // A function that may wait for one of those: malloc's, stdio's, exit.
 bool takes_internal_locks(std::string_view symbol);

@@ -16,7 +16,7 @@ class Release {
   ~Release() { PyEval_RestoreThread(state_); }
 
  private:
-  PyThreadState *state_;
+  PyThreadState* state_;
 };
 class Acquire {
  public:
@@ -32,7 +32,7 @@ class Table {
   std::mutex mutex;
   struct turns turns = {};
 
-  PyObject *visit(PyObject *callback) {
+  PyObject* visit(PyObject* callback) {
     const Release without_gil;
     const std::lock_guard<std::mutex> guard(mutex);
     raise_flag(&turns.taken);
@@ -63,43 +63,51 @@ Table table;
 struct turns first_use;
 struct Settings {
   int size;
-  explicit Settings(PyObject *reader) : size(0) {
+  explicit Settings(PyObject* reader) : size(0) {
     {
       const Release without_gil;
       raise_flag(&first_use.taken);
       await_flag(&first_use.asked);
     }
-    PyObject *result = PyObject_CallFunction(reader, nullptr);
+    PyObject* result = PyObject_CallFunction(reader, nullptr);
     Py_XDECREF(result);
   }
 };
 
-__attribute__((noinline)) const Settings &settings(PyObject *reader) {
+__attribute__((noinline)) const Settings& settings(PyObject* reader) {
   static const Settings made(reader);
   return made;
 }
 
-PyObject *visit(PyObject *, PyObject *callback) { return table.visit(callback); }
-PyObject *size(PyObject *, PyObject *) { return PyLong_FromLong(table.size()); }
-PyObject *polite_size(PyObject *, PyObject *) { return PyLong_FromLong(table.polite_size()); }
-PyObject *rebuild(PyObject *, PyObject *) {
+PyObject* visit(PyObject*, PyObject* callback) {
+  return table.visit(callback);
+}
+PyObject* size(PyObject*, PyObject*) {
+  return PyLong_FromLong(table.size());
+}
+PyObject* polite_size(PyObject*, PyObject*) {
+  return PyLong_FromLong(table.polite_size());
+}
+PyObject* rebuild(PyObject*, PyObject*) {
   table.rebuild();
   Py_RETURN_NONE;
 }
-PyObject *mutex_address(PyObject *, PyObject *) { return PyLong_FromVoidPtr(&table.mutex); }
-PyObject *await_holder(PyObject *, PyObject *) {
+PyObject* mutex_address(PyObject*, PyObject*) {
+  return PyLong_FromVoidPtr(&table.mutex);
+}
+PyObject* await_holder(PyObject*, PyObject*) {
   const Release without_gil;
   await_flag(&table.turns.taken);
   Py_RETURN_NONE;
 }
-PyObject *read_settings(PyObject *, PyObject *reader) {
+PyObject* read_settings(PyObject*, PyObject* reader) {
   return PyLong_FromLong(settings(reader).size);
 }
-PyObject *ask_settings(PyObject *, PyObject *reader) {
+PyObject* ask_settings(PyObject*, PyObject* reader) {
   raise_flag(&first_use.asked);
   return PyLong_FromLong(settings(reader).size);
 }
-PyObject *await_reader(PyObject *, PyObject *) {
+PyObject* await_reader(PyObject*, PyObject*) {
   const Release without_gil;
   await_flag(&first_use.taken);
   Py_RETURN_NONE;
@@ -115,9 +123,11 @@ PyMethodDef methods[] = {{"visit", visit, METH_O, nullptr},
                          {"ask_settings", ask_settings, METH_O, nullptr},
                          {"await_reader", await_reader, METH_NOARGS, nullptr},
                          {nullptr, nullptr, 0, nullptr}};
-PyModuleDef definition = {PyModuleDef_HEAD_INIT, "guarded", nullptr, -1, methods,
-                          nullptr, nullptr, nullptr, nullptr};
+PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "guarded", nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
 
 }  // namespace
 
-PyMODINIT_FUNC PyInit_guarded() { return PyModule_Create(&definition); }
+PyMODINIT_FUNC PyInit_guarded() {
+  return PyModule_Create(&definition);
+}

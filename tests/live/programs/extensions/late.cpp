@@ -9,8 +9,8 @@
 extern "C" {
 int PyGILState_Ensure();
 void PyGILState_Release(int);
-void *PyEval_SaveThread();
-void PyEval_RestoreThread(void *);
+void* PyEval_SaveThread();
+void PyEval_RestoreThread(void*);
 }
 
 namespace {
@@ -32,7 +32,7 @@ class Worker {
   }
   void run() {
     const int outer = PyGILState_Ensure();
-    void *own = PyEval_SaveThread();
+    void* own = PyEval_SaveThread();
     raise_flag(&order.taken);
     await_flag(&order.asked);
     call();
@@ -50,4 +50,6 @@ extern "C" void start_worker() {
   await_flag(&order.taken);
 }
 
-extern "C" void stop_worker() { worker.stop(); }
+extern "C" void stop_worker() {
+  worker.stop();
+}

@@ -8,9 +8,13 @@
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct turns turns;
 
-void *table_mutex(void) { return &table_lock; }
+void* table_mutex(void) {
+  return &table_lock;
+}
 
-void table_await_visitor(void) { await_flag(&turns.taken); }
+void table_await_visitor(void) {
+  await_flag(&turns.taken);
+}
 
 __attribute__((noinline)) int table_visit(int (*visit)(int)) {
   pthread_mutex_lock(&table_lock);

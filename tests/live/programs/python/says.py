@@ -31,7 +31,7 @@ def scenario(pattern, kind="deadlock", since=(3, 6), before=(4, 0), least="right
     """Its pattern's slug (or "none") and the verdict, several with a bar between; run on
     interpreters from `since` and before `before`. `least`: what a report's pattern must be at least
     (weaker, silent), where more cannot be had yet; `needs`: the extension module it imports, of
-    programs/extensions; `dies`: it may end by a signal of its own instead of hanging."""
+    programs/extensions, or pypi:NAME; `dies`: it may end by a signal of its own instead of hanging."""
     def add(function):
         SCENARIOS[function.__name__] = function, {
             "name": function.__name__, "pattern": pattern, "kind": kind, "since": since,

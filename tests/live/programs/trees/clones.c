@@ -130,6 +130,17 @@ static void jemalloc_safe(void) {
   arena_safe();
 }
 
+static void tcmalloc(void) {
+  with_allocator("libtcmalloc_minimal.so.4", "tc_version", "tcmalloc");
+  fork_until_stuck(_Fork, "spinlock");
+}
+
+// Healthy: tcmalloc, too.
+static void tcmalloc_safe(void) {
+  with_allocator("libtcmalloc_minimal.so.4", "tc_version", "tcmalloc_safe");
+  arena_safe();
+}
+
 static __attribute__((noinline)) void* keep_printing(void* file) {
   char byte = 0;
   flockfile(file);
@@ -208,10 +219,17 @@ static void mutex_bare(void) {
   reap(child);
 }
 
-static const struct TreeScenario scenarios[] = {
-    {"arena", arena},           {"arena_bare", arena_bare},       {"arena_safe", arena_safe},
-    {"jemalloc", jemalloc},     {"jemalloc_safe", jemalloc_safe}, {"stdio", stdio},
-    {"stdio_safe", stdio_safe}, {"mutex_bare", mutex_bare},       {NULL, NULL}};
+static const struct TreeScenario scenarios[] = {{"arena", arena},
+                                                {"arena_bare", arena_bare},
+                                                {"arena_safe", arena_safe},
+                                                {"jemalloc", jemalloc},
+                                                {"jemalloc_safe", jemalloc_safe},
+                                                {"stdio", stdio},
+                                                {"tcmalloc", tcmalloc},
+                                                {"tcmalloc_safe", tcmalloc_safe},
+                                                {"stdio_safe", stdio_safe},
+                                                {"mutex_bare", mutex_bare},
+                                                {NULL, NULL}};
 
 int main(int count, char** words) {
   return tree_main(count, words, scenarios);
