@@ -18,7 +18,7 @@ struct Stat {
   std::int64_t pid = 0, ppid = 0;
   std::string name;
   char state = '?';
-  std::uint64_t flags = 0;      // PF_KTHREAD 0x200000
+  std::uint64_t flags = 0;  // PF_KTHREAD 0x200000
   std::uint64_t user_ticks = 0, system_ticks = 0;
   std::uint64_t start = 0;  // start time in ticks: with the pid, names a process for ever
   std::optional<std::int32_t> exit_status;
