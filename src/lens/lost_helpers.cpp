@@ -59,11 +59,16 @@ bool has_own(const View& view, const Pthreads& pthreads, const Library& library)
   return false;
 }
 
+// A thread of the core, and the frame of its walk that calls into the library.
+struct Caller {
+  std::size_t thread, frame;
+};
+
 // It asks again and again, and nobody is there who could answer: not more than a guess, because a
 // thread that polls may do the work itself, and because the answer may only be slow.
-void wait_for_helpers(const View& view, std::size_t i, std::size_t frame, const Library& library,
+void wait_for_helpers(const View& view, const Caller& caller, const Library& library,
                       std::size_t lost, const std::vector<StackMap>& stacks, Ledger& ledger) {
-  const ThreadId id = view.thread_id(i);
+  const ThreadId id = view.thread_id(caller.thread);
   Wait wait = *ledger.thread(id).wait;
   const ResourceId resource = ledger.named_resource(
       "helpers:" + std::string(library.name) + ":" + std::to_string(view.process.index),
@@ -83,8 +88,8 @@ void wait_for_helpers(const View& view, std::size_t i, std::size_t frame, const 
   wait.on = {resource};
   if (wait.ends == Ends::timeout) wait.ends = Ends::poll_retry;
   wait.confidence = Confidence::hypothesis;
-  const auto& map = stacks[i].native_at;
-  if (frame < map.size()) wait.frame = map[frame];
+  const auto& map = stacks[caller.thread].native_at;
+  if (caller.frame < map.size()) wait.frame = map[caller.frame];
   Evidence evidence;
   evidence.claim =
       "it sleeps inside " + std::string(library.name) + ", none of whose threads this process has";
@@ -112,7 +117,7 @@ void look_at_lost_helpers(const View& view, const Pthreads& pthreads,
       const bool asks_again =
           wait->ends != Ends::timeout || (wait->timeout_ms && *wait->timeout_ms <= short_poll_ms);
       const auto frame = find_call(view, i, library);
-      if (frame && asks_again) wait_for_helpers(view, i, *frame, library, lost, stacks, ledger);
+      if (frame && asks_again) wait_for_helpers(view, {i, *frame}, library, lost, stacks, ledger);
     }
   }
 }

@@ -158,6 +158,7 @@ std::string tasks_text(const Analysis& analysis, const std::vector<TaskId>& task
   if (states.size() == 1)
     return text + (count_tasks(analysis, tasks) == 1 ? ", " : ", all ") + states.front().first;
   std::vector<std::string> parts;
+  parts.reserve(states.size());
   for (const auto& [state, count] : states) parts.push_back(std::to_string(count) + " " + state);
   return text + ": " + join(parts, ", ");
 }

@@ -292,7 +292,8 @@ def as_a_plain_gcore(bench: Bench) -> Problems:
         for report in (packed, plain):
             report.pop("inputs")
             for thread in report["threads"]:
-                thread.pop("cpu_ms", None)
+                for key in ("cpu_ms", "cpu_system_ms", "cpu_from", "age_ms"):
+                    thread.pop(key, None)
         problems += inputs_test.differs(plain, packed, name)
     return problems
 

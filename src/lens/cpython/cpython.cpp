@@ -19,6 +19,24 @@ Frame label_of(const std::string& function, const std::string& file, std::uint32
   return frame;
 }
 
+namespace {
+
+using Labels = std::map<std::pair<std::uint64_t, std::uint32_t>, std::uint32_t>;  // code, line
+
+InterpretedRun label_run(const std::vector<PythonFrame>& frames, Labels& labels,
+                         StackBuilder& builder) {
+  InterpretedRun run;
+  for (const PythonFrame& frame : frames) {
+    const auto [at, fresh] = labels.try_emplace({frame.code->at.value, frame.line});
+    if (fresh)
+      at->second = builder.add_frame(label_of(frame.code->name, frame.code->file, frame.line));
+    run.frames.push_back(at->second);
+  }
+  return run;
+}
+
+}  // namespace
+
 PythonFacts read_python(const View& view, const Pthreads& pthreads, const NativeWaits& native) {
   PythonFacts facts;
   facts.python = Python::open(view, pthreads, facts.problems);
@@ -36,22 +54,15 @@ std::vector<Interpreted> interpret(const PythonFacts& facts, std::size_t thread_
                                    StackBuilder& builder) {
   std::vector<Interpreted> all(thread_count);
   if (!facts.python) return all;
-  std::map<std::pair<std::uint64_t, std::uint32_t>, std::uint32_t> labels;  // code object, line
+  Labels labels;
   for (const Interpreter& interpreter : facts.python->runtime.interpreters) {
     for (const PyThread& state : interpreter.threads) {
       if (!state.core_thread) continue;
       Interpreted& thread = all[*state.core_thread];
       for (std::size_t r = 0; r < state.runs.size(); ++r) {
-        InterpretedRun frames;
-        if (!state.anchors.empty()) frames.anchor = state.anchors[r];
-        for (const PythonFrame& frame : state.runs[r]) {
-          const auto [at, fresh] = labels.try_emplace({frame.code->at.value, frame.line});
-          if (fresh)
-            at->second =
-                builder.add_frame(label_of(frame.code->name, frame.code->file, frame.line));
-          frames.frames.push_back(at->second);
-        }
-        thread.runs.push_back(std::move(frames));
+        InterpretedRun run = label_run(state.runs[r], labels, builder);
+        if (r < state.anchors.size()) run.anchor = state.anchors[r];
+        thread.runs.push_back(std::move(run));
       }
     }
   }

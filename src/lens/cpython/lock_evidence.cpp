@@ -103,14 +103,15 @@ std::optional<Addr> LockEvidence::self_of(const PythonFrame& frame) {
 bool LockEvidence::self_has_key(const PythonFrame& frame) {
   const auto self = self_of(frame);
   if (!self) return false;
-  const auto [at, fresh] = selves_.try_emplace(*self);
-  if (!fresh) return at->second;
+  if (const auto known = selves_.find(*self); known != selves_.end()) return known->second;
+  bool has = false;
   std::size_t looked = 0;
   context_.objects().each_attribute(*self, [&](Addr, Addr value) {
-    at->second = at->second || key_addresses_.contains(value);
-    return !at->second && ++looked < most_attributes;
+    has = has || key_addresses_.contains(value);
+    return !has && ++looked < most_attributes;
   });
-  return at->second;
+  selves_[*self] = has;
+  return has;
 }
 
 // ---- objects that hold locks and are no thread's

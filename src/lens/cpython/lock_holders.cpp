@@ -70,7 +70,7 @@ std::string call_text(const Claim& claim) {
 }
 
 std::string claim_text(const Claim& claim, const PythonFrame& frame) {
-  const std::string who = describe(frame);
+  std::string who = describe(frame);
   switch (claim.by) {
     case Claim::By::iteration:
       return who + " iterates over " + claim.holding.way;

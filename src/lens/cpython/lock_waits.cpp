@@ -51,34 +51,42 @@ std::optional<Purpose> find_shutdown(const LensContext& context, const PyThread&
   return std::nullopt;
 }
 
+// Frames of a thread's own start, and those that only enter what the frame outside them is about.
+bool is_passage(std::string_view function) {
+  return function == "_bootstrap" || function == "_bootstrap_inner" || function == "run" ||
+         function == "__enter__" || function == "_worker";
+}
+
+Purpose purpose_of(const LensContext& context, std::string_view function, Addr self,
+                   std::size_t index) {
+  Purpose found;
+  found.type = context.objects().type_name(self);
+  found.object = self;
+  found.frame = index;
+  if (function == "join" || function == "_wait_for_tstate_lock") {
+    if (const auto thread = joined_thread(context, self))
+      found = {WaitKind::thread_exit, found.type, self, thread, index};
+  }
+  const std::string_view type = last_part(found.type);
+  if (type.ends_with("Queue")) found.kind = WaitKind::queue;
+  if (type == "Future") found.kind = WaitKind::future;
+  return found;
+}
+
 std::optional<Purpose> find_purpose(const LensContext& context, const PyThread& state) {
   if (auto shutdown = find_shutdown(context, state)) return shutdown;
   std::optional<Purpose> purpose;
-  std::size_t counted_frames = 0;
+  std::size_t index = 0;
   for (const auto& run : state.runs) {
     for (const PythonFrame& frame : run) {
       if (!waits_for_others(frame)) return purpose;
       const std::string_view function = last_part(frame.code->name);
       const auto self = find_self(context.objects(), frame);
-      const std::size_t here = counted_frames++;
-      if (function == "_bootstrap" || function == "_bootstrap_inner" || function == "run" ||
-          function == "__enter__" || function == "_worker" || !self) {
-        continue;
-      }
+      const std::size_t here = index++;
       // An executor's shutdown joins its threads one by one: what it waits for now is this end.
-      if (purpose && purpose->thread) continue;
-      Purpose found;
-      found.type = context.objects().type_name(*self);
-      found.object = *self;
-      found.frame = here;
-      if (function == "join" || function == "_wait_for_tstate_lock") {
-        const auto thread = joined_thread(context, *self);
-        if (thread) found = {WaitKind::thread_exit, found.type, *self, thread, here};
-      }
-      const std::string_view type = last_part(found.type);
-      if (type.ends_with("Queue")) found.kind = WaitKind::queue;
-      if (type == "Future") found.kind = WaitKind::future;
-      purpose = found;
+      const bool joins = purpose && purpose->thread;
+      if (self && !joins && !is_passage(function))
+        purpose = purpose_of(context, function, *self, here);
     }
   }
   return purpose;
@@ -158,41 +166,44 @@ void set_lock_wait(LensContext& context, std::size_t thread, const PyThread& sta
   context.ledger.set_wait(id, std::move(wait));
 }
 
+// Idle: nobody has handed in work.
+void wait_for_work(LensContext& context, std::size_t thread) {
+  const ThreadId id = context.view.thread_id(thread);
+  Wait wait = *context.ledger.thread(id).wait;
+  wait.kind = WaitKind::queue;
+  if (wait.at.known()) {
+    ResourceFact& queue = context.ledger.resource(wait.at);
+    queue.kind = WaitKind::queue;
+    queue.label = "the work queue of its ThreadPoolExecutor";
+    queue.state = LockState::waiting;
+    queue.owner_unknown_text = "nobody owns it: some thread has to hand in work";
+  }
+  wait.frame = context.python_frame(thread, 0);
+  context.ledger.set_wait(id, std::move(wait));
+}
+
+void add_lock_wait(LensContext& context, std::size_t thread, const PyThread& state) {
+  const ThreadFact& fact = context.ledger.thread(context.view.thread_id(thread));
+  const auto& futex = context.native.futexes[thread];
+  if (!futex || !fact.wait || fact.wait->kind == WaitKind::gil) return;
+  if (wait_for_buffered(context, thread, futex->address)) return;
+  if (state.runs.empty() || state.runs.front().empty()) return;
+  const Addr word = awaited_word(context.view, thread, *futex);
+  if (wait_for_module_lock(context, thread, state, word)) return;
+  if (const auto purpose = find_purpose(context, state))
+    wait_for_purpose(context, thread, *purpose);
+  else if (const auto lock = find_awaited_lock(context.objects(), state, word))
+    set_lock_wait(context, thread, state, *lock);
+  else if (is_pool_worker(state))
+    wait_for_work(context, thread);
+}
+
 }  // namespace
 
 void add_lock_waits(LensContext& context) {
   for (const Interpreter& interpreter : context.runtime().interpreters) {
     for (const PyThread& state : interpreter.threads) {
-      if (!state.core_thread) continue;
-      const std::size_t thread = *state.core_thread;
-      const ThreadFact& fact = context.ledger.thread(context.view.thread_id(thread));
-      const auto& futex = context.native.futexes[thread];
-      if (!futex || !fact.wait || fact.wait->kind == WaitKind::gil) continue;
-      if (wait_for_buffered(context, thread, futex->address)) continue;
-      if (state.runs.empty() || state.runs.front().empty()) continue;
-      if (wait_for_module_lock(context, thread, state, awaited_word(context.view, thread, *futex)))
-        continue;
-      if (const auto purpose = find_purpose(context, state)) {
-        wait_for_purpose(context, thread, *purpose);
-        continue;
-      }
-      const auto lock =
-          find_awaited_lock(context.objects(), state, awaited_word(context.view, thread, *futex));
-      if (lock) {
-        set_lock_wait(context, thread, state, *lock);
-      } else if (is_pool_worker(state)) {
-        Wait wait = *fact.wait;
-        wait.kind = WaitKind::queue;
-        if (wait.at.known()) {
-          ResourceFact& queue = context.ledger.resource(wait.at);
-          queue.kind = WaitKind::queue;
-          queue.label = "the work queue of its ThreadPoolExecutor";
-          queue.state = LockState::waiting;
-          queue.owner_unknown_text = "nobody owns it: some thread has to hand in work";
-        }
-        wait.frame = context.python_frame(thread, 0);
-        context.ledger.set_wait(context.view.thread_id(thread), std::move(wait));
-      }
+      if (state.core_thread) add_lock_wait(context, *state.core_thread, state);
     }
   }
 }

@@ -58,8 +58,14 @@ std::optional<Worker> read_worker(const View& view, const Ledger& ledger, const 
   return Worker{queue, *order, *status};
 }
 
-void tell(const View& view, std::size_t joiner, std::size_t frame, std::size_t target,
-          const Worker& worker, const std::vector<StackMap>& stacks, Ledger& ledger) {
+// Threads of the core, and the joiner's frame in the walk.
+struct Join {
+  std::size_t joiner, frame, target;
+};
+
+void tell(const View& view, const Join& join, const Worker& worker,
+          const std::vector<StackMap>& stacks, Ledger& ledger) {
+  const auto [joiner, frame, target] = join;
   const ThreadId id = view.thread_id(target);
   const ResourceId resource = ledger.thread(id).wait->on.front().as<RefKind::resource>();
   const bool forks =
@@ -111,7 +117,7 @@ void look_at_openblas(const View& view, const Pthreads& pthreads,
       continue;
     const auto worker = read_worker(view, ledger, *its_wait);
     if (worker && worker->order == 0 && worker->status == sleeping)
-      tell(view, i, *frame, target, *worker, stacks, ledger);
+      tell(view, {i, *frame, target}, *worker, stacks, ledger);
   }
 }
 

@@ -531,7 +531,7 @@ def tasks_primitives():
         tasks = [named(function(), function.__name__) for function in functions]
         tasks.append(named(on_semaphore(), "on_semaphore-2"))
         says.waits_task("on_event", "python_condition", event, "Event")
-        says.waits_task("on_semaphore-2", "semaphore", semaphore, "Semaphore")
+        says.waits_task("on_semaphore-2", "semaphore", semaphore, "Semaphore", "on_semaphore")
         says.waits_task("on_full", "queue", full, "Queue")
         says.waits_task("release", "sleep")
         await asyncio.sleep(0.2)
