@@ -15,6 +15,7 @@ import re
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import time
 from dataclasses import dataclass
@@ -174,6 +175,31 @@ def await_core(pid: int, folder: str) -> None:
             raise WentWrong("process %d leaves no core" % pid)
 
 
+def finished_waits(path: str) -> List[int]:
+    """Threads of a kernel core whose wait4 had returned a child (x86_64; struct elf_prstatus)."""
+    with open(path, "rb") as file:
+        head = file.read(64)
+        at, size, count = (struct.unpack_from("<Q", head, 32)[0], *struct.unpack_from("<HH", head, 54))
+        file.seek(at)
+        table = file.read(size * count)
+        notes = [struct.unpack_from("<IIQQQQ", table, k * size) for k in range(count)]
+        place = next((one for one in notes if one[0] == 4), None)
+        if place is None:
+            return []
+        file.seek(place[2])
+        data = file.read(place[5])
+    found, at = [], 0
+    while at + 12 <= len(data):
+        names, length, kind = struct.unpack_from("<III", data, at)
+        body = at + 12 + (names + 3) // 4 * 4
+        if kind == 1 and length >= 240:
+            rax, call = (struct.unpack_from("<q", data, body + k)[0] for k in (192, 232))
+            if call == 61 and rax > 0:
+                found.append(struct.unpack_from("<i", data, body + 32)[0])
+        at = body + (length + 3) // 4 * 4
+    return found
+
+
 def dump_by_kernel(pids: List[int], folder: str) -> Dict[int, str]:
     makecore.check_kernel_dumps()
     order = children_first(pids)
@@ -193,6 +219,9 @@ def dump_by_kernel(pids: List[int], folder: str) -> Dict[int, str]:
     cores = cores_in(folder)
     if set(cores) != set(pids):
         raise WentWrong("cores of %s, not of %s" % (sorted(cores), sorted(pids)))
+    late = [tid for path in cores.values() for tid in finished_waits(path)]
+    if late:
+        raise WentWrong("the waits of %s ended between two dumps" % late)
     return cores
 
 
@@ -275,7 +304,17 @@ def command_of(program: str, scenario: str, built: str, python: str, variant: st
 
 
 def make_tree(command: List[str], dump: str, folder: str, coldcase: str) -> Tree:
-    """Runs the command in `folder` (emptied first) and dumps every process that has a site."""
+    """Runs the command in `folder` (emptied first) and dumps every process that has a site. What a
+    loaded machine spoils (a program or a dump that was not as meant) is made again, twice at most."""
+    for _ in range(2):
+        try:
+            return make_tree_once(command, dump, folder, coldcase)
+        except WentWrong as reason:
+            print("    made again: %s" % reason, flush=True)
+    return make_tree_once(command, dump, folder, coldcase)
+
+
+def make_tree_once(command: List[str], dump: str, folder: str, coldcase: str) -> Tree:
     if dump == "kernel":
         makecore.check_kernel_dumps()
     shutil.rmtree(folder, ignore_errors=True)
