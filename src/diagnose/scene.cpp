@@ -154,6 +154,30 @@ std::string tell_behind(const Scene& scene, const std::vector<ThreadId>& behind)
 
 namespace {
 
+// What the standard library's objects wait for, in its own terms; empty for others.
+std::string object_phrase(const ResourceFact& resource, const Wait& wait) {
+  const auto is = [&](std::string_view type) {
+    return resource.implementation.find(type) != std::string::npos;
+  };
+  std::string text;
+  if (is("queue.")) {
+    text = wait.mode == Mode::read    ? "waits for an item of " + resource.label
+           : wait.mode == Mode::write ? "waits for room in " + resource.label
+                                      : "waits until all items of " + resource.label + " are done";
+  } else if (is("threading.Event")) {
+    text = "waits for " + resource.label + " to be set";
+  } else if (is("threading.Condition")) {
+    text = "waits to be notified of " + resource.label;
+  } else if (is("threading.Barrier")) {
+    text = "waits for the other parties of " + resource.label;
+  } else if (resource.kind == WaitKind::future) {
+    text = "waits for the result of " + resource.label;
+  } else {
+    return {};
+  }
+  return resource.details.empty() ? text : text + " (" + resource.details + ")";
+}
+
 std::string target_phrase(const Scene& scene, const Wait& wait) {
   const Ref on = wait.on.front();
   if (const auto thread = on.as<RefKind::thread>(); thread.known())
@@ -164,6 +188,7 @@ std::string target_phrase(const Scene& scene, const Wait& wait) {
            scene.name_of(process);
   const ResourceId resource = on.as<RefKind::resource>();
   if (!resource.known()) return "waits for something unknown";
+  if (std::string text = object_phrase(scene.resource(resource), wait); !text.empty()) return text;
   const WaitKind kind = wait.kind;
   const bool stream = kind == WaitKind::io || kind == WaitKind::pipe || kind == WaitKind::socket ||
                       kind == WaitKind::queue;

@@ -37,7 +37,7 @@ std::string waits_text(const Analysis& analysis, const Edge& edge) {
   if (edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process) return text + " to end";
   if (const ThreadId id = edge.from.as<RefKind::thread>(); id.known()) {
     const ThreadFact& thread = at(analysis, id);
-    if (thread.wait) text += mode_text(thread.wait->mode);
+    if (thread.wait) text += wait_mode_text(*thread.wait);
   }
   return text;
 }

@@ -83,6 +83,7 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   add_multiprocessing_waits(context);
   add_lock_holders(context);
   add_finalizers(context);
+  add_labels(context);
 }
 
 }  // namespace coldcase::cpython

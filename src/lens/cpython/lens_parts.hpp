@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lens/cpython/cpython.hpp"
+#include "lens/cpython/labels.hpp"
 
 namespace coldcase::cpython {
 
@@ -34,9 +35,8 @@ void add_lock_waits(LensContext& context);
 void add_lock_holders(LensContext& context);
 void add_multiprocessing_waits(LensContext& context);
 void add_finalizers(LensContext& context);
+void add_labels(LensContext& context);
 
-// "Queue.get" gives "get".
-std::string_view last_part(std::string_view qualified);
 // "Account.pay (bank.py:12)".
 std::string describe(const PythonFrame& frame);
 
