@@ -156,6 +156,11 @@ CoreIdentity identify(const std::string& path) {
   if (core.process) identity.pid = std::max(core.process->pid, 0);
   if (core.process) identity.ppid = std::max(core.process->ppid, 0);
   identity.job = mpi::find_job(core, core_image(core));
+  constexpr std::size_t most_threads = 4096;
+  for (const CoreThread& thread : core.threads) {
+    if (identity.threads.size() == most_threads) break;
+    if (thread.tid > 0 && thread.tid != identity.pid) identity.threads.push_back(thread.tid);
+  }
   return identity;
 }
 

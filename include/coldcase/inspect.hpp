@@ -28,6 +28,9 @@ struct CoreIdentity {
   std::int64_t pid = 0, ppid = 0;  // 0: unknown
   std::string job;  // 16 hex digits the ranks of one MPI job share; empty: no job. Never the names
                     // themselves
+  // Thread numbers beside `pid`, the first 4,096: a kernel core's ppid is that of the thread that
+  // forked (fill_psinfo, fs/binfmt_elf.c).
+  std::vector<std::int64_t> threads;
 };
 // Throws Error when the file is no core we can read.
 CoreIdentity identify(const std::string& path);

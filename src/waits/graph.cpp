@@ -281,8 +281,9 @@ bool Ring::contains(ThreadId thread) const {
 }
 
 bool is_orphaned(const ResourceFact& resource) {
-  static constexpr std::array<std::string_view, 5> orphans{
-      "owner_ended", "owner_before_fork", "owner_in_parent", "no_living_holder", "owner_died"};
+  static constexpr std::array<std::string_view, 9> orphans{
+      "owner_ended",     "owner_before_fork", "owner_in_parent",   "no_living_holder", "owner_died",
+      "team_not_copied", "team_in_parent",    "holder_not_copied", "holder_in_parent"};
   return resource.owners.empty() &&
          std::ranges::find(orphans, resource.owner_unknown_code) != orphans.end();
 }

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Sequence, Tuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAMS = os.path.join(HERE, "programs")
@@ -36,7 +36,9 @@ DUMP_TIMEOUT = 120.0
 SYSCALLS = {"x86_64": {"futex": 202, "read": 0, "poll": 7, "epoll_wait": 232, "pause": 34,
                        "rt_sigtimedwait": 128, "restart_syscall": 219, "write": 1, "wait4": 61,
                        "recvfrom": 45, "accept": 43, "accept4": 288, "flock": 73, "fcntl": 72,
-                       "nanosleep": 35, "clock_nanosleep": 230}}
+                       "nanosleep": 35, "clock_nanosleep": 230, "select": 23, "pselect6": 270,
+                       "ppoll": 271, "epoll_pwait": 281, "connect": 42, "sendto": 44,
+                       "recvmsg": 47, "waitid": 247}}
 
 
 class CannotMake(Exception):
@@ -78,12 +80,12 @@ def build_driver(folder: str) -> None:
          os.path.join(FAKECUDA, "uct_fake.c"), "-L" + folder, "-lcuda"])
 
 
-def build_program(source: str, folder: str, variant: str) -> None:
+def build_program(source: str, folder: str, variant: str, flags: Sequence[str] = ()) -> None:
     name, extension = os.path.splitext(os.path.basename(source))
     compiler = ["g++", "-std=c++17"] if extension == ".cpp" else ["gcc"]
     output = os.path.join(folder, variant, name)
     os.makedirs(os.path.dirname(output), exist_ok=True)
-    run([*compiler, *VARIANTS[variant], "-Wall", "-Wextra", "-Wl,--build-id", "-o", output,
+    run([*compiler, *VARIANTS[variant], *flags, "-Wall", "-Wextra", "-Wl,--build-id", "-o", output,
          source, "-lpthread"])
     if variant == "release":
         run(["strip", "--strip-all", output])
@@ -123,7 +125,8 @@ class Python:
     skipped: str = ""  # why it is not used
 
 
-def ask_python(path: str) -> Python:
+def ask_python(path: str, oldest: Tuple[int, int] = (3, 8),
+               newest: Tuple[int, int] = (3, 13)) -> Python:
     try:
         text = subprocess.run([path, "-c", ASK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               text=True, timeout=30).stdout
@@ -131,8 +134,8 @@ def ask_python(path: str) -> Python:
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return Python(path, os.path.basename(path), "does not run")
     label = "%d.%d.%d %s" % (major, minor, patch, "system" if path.startswith("/usr/") else "own")
-    if implementation != "CPython" or not (3, 8) <= (major, minor) <= (3, 13):
-        return Python(path, label, "not CPython 3.8 to 3.13")
+    if implementation != "CPython" or not oldest <= (major, minor) <= newest:
+        return Python(path, label, "not CPython %d.%d to %d.%d" % (*oldest, *newest))
     try:
         subprocess.run([path, "-c", "import ctypes, asyncio"], check=True, timeout=30,
                        stderr=subprocess.DEVNULL)
@@ -141,7 +144,8 @@ def ask_python(path: str) -> Python:
     return Python(path, label, "free-threaded" if free else "")
 
 
-def find_pythons() -> List[Python]:
+def find_pythons(oldest: Tuple[int, int] = (3, 8),
+                 newest: Tuple[int, int] = (3, 13)) -> List[Python]:
     """COLDCASE_PYTHONS (colons between), or those in the usual places; also those not used."""
     paths = [path for path in os.environ.get("COLDCASE_PYTHONS", "").split(":") if path]
     if not paths:
@@ -150,7 +154,7 @@ def find_pythons() -> List[Python]:
     found: Dict[str, Python] = {}
     for path in paths:
         if os.path.exists(path) and os.path.realpath(path) not in found:
-            found[os.path.realpath(path)] = ask_python(path)
+            found[os.path.realpath(path)] = ask_python(path, oldest, newest)
     order = {path: [int(n) for n in python.label.split()[0].split(".") if n.isdigit()]
              for path, python in found.items()}
     return [found[path] for path in sorted(found, key=lambda path: (order[path], path))]

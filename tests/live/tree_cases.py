@@ -98,6 +98,28 @@ NATIVE: List[Case] = [
            sure=[dead("pipe-cycle", "very_likely", most="very_likely")]),
 ]
 
+NATIVE += [
+    native("clones", "arena", dead("fork-orphaned-lock", "likely"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("clones", "arena_bare", dead("fork-orphaned-lock", "likely"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("clones", "arena_safe", HEALTHY),
+    native("clones", "jemalloc", dead("fork-orphaned-lock", "likely"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("clones", "jemalloc_safe", HEALTHY),
+    native("clones", "stdio", dead("fork-orphaned-lock", "proved"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("clones", "stdio_safe", HEALTHY),
+    native("clones", "mutex_bare", dead("fork-orphaned-lock", "proved"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("openmp", "team", dead("fork-orphaned-lock", "likely", most="very_likely"),
+           dead("fork-orphaned-lock", "likely", most="likely", only=("child",))),
+    native("openmp", "paused", HEALTHY),
+    native("openmp", "first", HEALTHY),
+    native("blas", "busy", hung("lost-wakeup", "likely")),
+    native("blas", "idle", HEALTHY),
+]
+
 PYTHON: List[Case] = [
     python("queues", "orphaned_semaphore", dead("orphaned-semaphore", "likely", most="likely"),
            sure=[dead("orphaned-semaphore", "very_likely")]),
@@ -126,6 +148,20 @@ PYTHON: List[Case] = [
     python("threads", "alone", hung("blocked-holder", "likely", more=True)),
     python("threads", "join_held", dead("join-cycle", "likely")),
     python("threads", "forked", dead("fork-orphaned-lock", "likely")),
+]
+
+CHILD = dead("fork-orphaned-lock", "likely", most="likely", only=("child",))
+PYTHON += [
+    python("forks", "log_stream", dead("fork-orphaned-lock", "proved"), CHILD),
+    python("forks", "binary_file", dead("fork-orphaned-lock", "proved"), CHILD),
+    python("forks", "log_handler", dead("fork-orphaned-lock", "proved"), CHILD),
+    python("forks", "log_safe", HEALTHY),
+    python("forks", "import_plugin", dead("fork-orphaned-lock", "proved"), CHILD),
+    python("forks", "import_safe", HEALTHY),
+    # A plain lock records no owner: of the child alone nothing is claimed.
+    python("forks", "plain_lock", dead("fork-orphaned-lock", "likely", most="likely"),
+           View(("none",), "inconclusive", only=("child",))),
+    python("forks", "registered", HEALTHY),
 ]
 
 CASES: List[Case] = NATIVE + PYTHON

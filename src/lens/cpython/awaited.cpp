@@ -9,28 +9,13 @@ constexpr std::size_t innermost = 3;  // frames whose references are looked thro
 
 // ThreadHandle (Modules/_threadmodule.c, 3.13+): ident, state (3: running), thread_is_exiting.
 constexpr std::int64_t handle_ident = 32, handle_state = 52, handle_event = 57;
-constexpr std::int64_t buffered_lock = 104, buffered_owner = 112, text_buffer = 32;
 constexpr std::int64_t old_simple_size = 56;
 
-bool is_buffered(const std::string& type) {
-  return type == "_io.BufferedWriter" || type == "_io.BufferedReader" ||
-         type == "_io.BufferedRandom";
-}
-
-// The objects a slot leads to: itself, what it is bound to, what a text stream writes into.
-std::vector<Addr> reached(const Objects& objects, Addr slot) {
-  std::vector<Addr> objects_found{slot};
+// The object a slot leads to: itself, or what it is bound to.
+Addr reached(const Objects& objects, Addr slot) {
   const std::string& type = objects.type_name(slot);
-  if (type == "builtin_function_or_method" || type == "method") {
-    const auto self = objects.image().read_pointer(offset_by(slot, bound_self));
-    if (!self || self->value == 0) return {};
-    objects_found = {*self};
-  }
-  if (objects.type_name(objects_found.front()) == "_io.TextIOWrapper") {
-    const auto buffer = objects.image().read_pointer(offset_by(objects_found.front(), text_buffer));
-    if (buffer && buffer->value != 0) objects_found.push_back(*buffer);
-  }
-  return objects_found;
+  if (type != "builtin_function_or_method" && type != "method") return slot;
+  return objects.image().read_pointer(offset_by(slot, bound_self)).value_or(Addr{});
 }
 
 std::optional<Awaited> confirm(const Objects& objects, Addr object, Addr word) {
@@ -53,12 +38,6 @@ std::optional<Awaited> confirm(const Objects& objects, Addr object, Addr word) {
     const auto ident = read_handle_ident(image, word);
     return ident ? std::optional(Awaited{Awaited::What::handle, object, {}, *ident}) : std::nullopt;
   }
-  if (is_buffered(type)) {
-    const auto buffered = read_buffered(objects, object);
-    if (buffered && buffered->word == word)
-      return Awaited{Awaited::What::buffered, object, {}, buffered->owner};
-    return std::nullopt;
-  }
   const auto semlock = read_semlock(objects, object);
   if (semlock && semlock->handle == word) return Awaited{Awaited::What::semlock, object, {}};
   return std::nullopt;
@@ -74,13 +53,6 @@ std::optional<std::uint64_t> read_handle_ident(const MemoryImage& image, Addr wo
   if (!ident || !state || *ident == 0 || (*state != running && *state != starting))
     return std::nullopt;
   return *ident;
-}
-
-std::optional<BufferedLock> read_buffered(const Objects& objects, Addr at) {
-  const auto word = objects.image().read_pointer(offset_by(at, buffered_lock));
-  const auto owner = objects.image().read<std::uint64_t>(offset_by(at, buffered_owner));
-  if (!word || !owner || word->value == 0) return std::nullopt;
-  return BufferedLock{*word, *owner};
 }
 
 std::optional<SemLock> read_semlock(const Objects& objects, Addr at) {
@@ -104,10 +76,8 @@ std::optional<Awaited> find_awaited(const Objects& objects, const PyThread& thre
   each_frame(thread, [&](const PythonFrame& frame, std::size_t index) {
     if (index >= innermost) return false;
     for (const Addr slot : read_slots(objects, frame)) {
-      for (const Addr object : reached(objects, slot)) {
-        found = confirm(objects, object, word);
-        if (found) return false;
-      }
+      found = confirm(objects, reached(objects, slot), word);
+      if (found) return false;
     }
     return true;
   });

@@ -11,7 +11,6 @@ struct Awaited {
     lock,          // _thread.lock, _thread.RLock
     simple_queue,  // _queue.SimpleQueue
     handle,        // ThreadHandle, a thread's end (3.13+): `ident` is its pthread_self
-    buffered,      // _io.Buffered*: `owner` is an ident
     semlock,       // _multiprocessing.SemLock
   };
   What what = What::lock;
@@ -25,13 +24,6 @@ std::optional<Awaited> find_awaited(const Objects& objects, const PyThread& thre
 // Whose end the word stands for, when it is the PyEvent of a ThreadHandle (threading._shutdown
 // waits for handles that no Python frame references).
 std::optional<std::uint64_t> read_handle_ident(const MemoryImage& image, Addr word);
-
-// The lock and owner of a C io.Buffered* object.
-struct BufferedLock {
-  Addr word;
-  std::uint64_t owner = 0;  // thread ident; 0 none
-};
-std::optional<BufferedLock> read_buffered(const Objects& objects, Addr at);
 
 // multiprocessing's C lock, Modules/_multiprocessing/semaphore.c.
 struct SemLock {

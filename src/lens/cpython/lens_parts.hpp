@@ -40,6 +40,11 @@ void add_labels(LensContext& context);
 // "Account.pay (bank.py:12)".
 std::string describe(const PythonFrame& frame);
 
+// Whether the thread waits for what this is about; told if it does. `word` is its futex's.
+bool wait_for_module_lock(LensContext& context, std::size_t thread, const PyThread& state,
+                          Addr word);
+bool wait_for_buffered(LensContext& context, std::size_t thread, Addr word);
+
 // The resource for a threading.Lock or RLock, with its state and, for an RLock, its owner.
 ResourceId lock_resource(LensContext& context, const LockObject& lock);
 

@@ -33,14 +33,17 @@ void wait_for_lock(LensContext& context, const Sleeper& sleeper) {
 void add_lock_waits(LensContext& context) {
   for (const Interpreter& interpreter : context.runtime().interpreters) {
     for (const PyThread& state : interpreter.threads) {
-      if (!state.core_thread || state.runs.empty() || state.runs.front().empty()) continue;
+      if (!state.core_thread) continue;
       const std::size_t thread = *state.core_thread;
       const auto& wait = context.ledger.thread(context.view.thread_id(thread)).wait;
       const auto& futex = context.native.futexes[thread];
       if (!futex || !wait || wait->kind == WaitKind::gil) continue;
-      const Sleeper sleeper{
-          state, thread, find_calls(context.objects(), state),
-          find_awaited(context.objects(), state, awaited_word(context.view, thread, *futex))};
+      if (wait_for_buffered(context, thread, futex->address)) continue;
+      if (state.runs.empty() || state.runs.front().empty()) continue;
+      const Addr word = awaited_word(context.view, thread, *futex);
+      if (wait_for_module_lock(context, thread, state, word)) continue;
+      const Sleeper sleeper{state, thread, find_calls(context.objects(), state),
+                            find_awaited(context.objects(), state, word)};
       if (wait_for_signal(context, sleeper) || wait_for_end(context, sleeper)) continue;
       if (sleeper.awaited && sleeper.awaited->what == Awaited::What::lock)
         wait_for_lock(context, sleeper);

@@ -3,6 +3,7 @@
 // moment ago.
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "lens/glibc/parts.hpp"
 
 namespace coldcase::glibc {
@@ -48,6 +49,28 @@ void name_holder(const LensContext& context, const Candidate& holder, ResourceId
                                             {known}});
 }
 
+// The stacks of all threads are known to their ends: none of them is inside malloc unseen.
+bool all_stacks_whole(const LensContext& context) {
+  return std::ranges::all_of(context.view.threads.walks, [](const Walk& walk) {
+    return walk.stop.code == StopCode::outermost;
+  });
+}
+
+// _Fork (2.34) and the bare system call copy an arena that another thread of the parent is in;
+// fork(3) holds all of them meanwhile and makes them free in the child.
+void blame_fork(const LensContext& context, ResourceId id) {
+  const std::size_t lost = context.pthreads.lost_threads().size();
+  if (lost == 0 || !all_stacks_whole(context)) return;
+  ResourceFact& resource = context.ledger.resource(id);
+  resource.owner_unknown_code = "holder_not_copied";
+  resource.owner_unknown_text =
+      "malloc's arenas do not record who holds them; no thread of this process is inside malloc "
+      "but those that wait, and " +
+      counted(lost, "thread") + " that never ended " + (lost == 1 ? "is" : "are") +
+      " not in this process: fork copied " + (lost == 1 ? "its" : "their") + " memory, and not " +
+      (lost == 1 ? "the thread" : "the threads");
+}
+
 }  // namespace
 
 void find_arena_holder(const LensContext& context, ResourceId id) {
@@ -61,6 +84,7 @@ void find_arena_holder(const LensContext& context, ResourceId id) {
   // There are many arenas: of several threads inside malloc nobody can be named.
   if (own.size() == 1 && others.empty()) name_holder(context, own.front(), id, true);
   if (own.empty() && others.size() == 1) name_holder(context, others.front(), id, false);
+  if (own.empty() && others.empty()) blame_fork(context, id);
 }
 
 }  // namespace coldcase::glibc

@@ -158,6 +158,7 @@ void look_at_glibc(const View& view, const Pthreads& pthreads, const NativeWaits
   for (std::size_t r = before; r < ledger.facts.resources.size(); ++r) {
     const ResourceId id{static_cast<std::uint32_t>(r)};
     if (ledger.resource(id).kind == WaitKind::malloc_arena) glibc::find_arena_holder(context, id);
+    if (ledger.resource(id).implementation == "libgomp barrier") glibc::find_lost_team(context, id);
   }
 }
 

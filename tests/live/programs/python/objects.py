@@ -6,6 +6,7 @@ import time
 import says
 from says import scenario
 
+SLEEPS = "pselect6|select|clock_nanosleep|nanosleep"
 flag = threading.Event()  # a global of this module, for its label
 
 
@@ -44,14 +45,14 @@ def idle(clerks, sleeps=True):
     """All of them stand where they wait; main sleeps as a timer does, which keeps them alive."""
     for clerk in clerks:
         clerk.start()
-    says.thread("clock_nanosleep" if says.sys.version_info >= (3, 11) else "select")
+    says.thread(SLEEPS)
     says.waits("sleep", timeout=True)
     says.ready(len(clerks) + 1)
     while sleeps:
         time.sleep(3600)
 
 
-@scenario("none", "none")
+@scenario("none", kind="none")
 def objects():
     """Consumers, waiters and a barrier that is still filling, while main lives."""
     shop = Shop()
@@ -74,7 +75,7 @@ def objects():
     ])
 
 
-@scenario("none", "none")
+@scenario("none", kind="none")
 def timed_objects():
     """The same with timeouts: they end by themselves."""
     shop = Shop()
@@ -93,11 +94,11 @@ def timed_objects():
     ])
 
 
-@scenario("none", "none")
+@scenario("none", kind="none")
 def joins():
     """Main joins a thread that sleeps; another joins with a timeout."""
     def sleeper():
-        says.thread("clock_nanosleep" if says.sys.version_info >= (3, 11) else "select")
+        says.thread(SLEEPS)
         says.waits("sleep", timeout=True)
         while True:
             time.sleep(3600)
@@ -115,7 +116,7 @@ def joins():
     first.join()
 
 
-@scenario("none", "none")
+@scenario("none", kind="none")
 def notified_again():
     """A waiter that was notified waits for the condition's lock, which main holds for a while."""
     ready = threading.Condition(threading.Lock())
@@ -132,7 +133,7 @@ def notified_again():
     there.wait()
     with ready:
         ready.notify()
-        says.thread("clock_nanosleep" if says.sys.version_info >= (3, 11) else "select")
+        says.thread(SLEEPS)
         says.holds(ready._lock)
         says.waits("sleep", timeout=True)
         says.ready(2)
@@ -140,7 +141,7 @@ def notified_again():
             time.sleep(0.5)
 
 
-@scenario("none", "none")
+@scenario("none", kind="none")
 def queue_mutex():
     """Two threads stand before a queue's own mutex, which main holds for a while."""
     orders = queue.Queue()
@@ -157,7 +158,7 @@ def queue_mutex():
 
     with orders.mutex:
         says.start(getter, putter, daemon=True)
-        says.thread("clock_nanosleep" if says.sys.version_info >= (3, 11) else "select")
+        says.thread(SLEEPS)
         says.holds(orders.mutex)
         says.waits("sleep", timeout=True)
         says.ready(3)
