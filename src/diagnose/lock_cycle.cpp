@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
+#include "diagnose/ring_kinds.hpp"
 
 namespace coldcase {
 namespace {
@@ -75,9 +76,14 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
 std::vector<Finding> detect_lock_cycle(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Ring& ring : scene.rings) {
-    bool locks = ring.steps.size() >= 2;
-    for (const RingStep& step : ring.steps) locks = locks && step.resource.known() && !step.fed;
-    if (locks) findings.push_back(make_finding(scene, ring));
+    // A result that a thread owes is as good as a lock that it holds, beside one at least.
+    bool ring_of_locks = ring.steps.size() >= 2, lock = false;
+    for (const RingStep& step : ring.steps) {
+      const bool held = step.resource.known() && !step.fed;
+      lock = lock || held;
+      ring_of_locks = ring_of_locks && (held || is_future(scene, step));
+    }
+    if (ring_of_locks && lock) findings.push_back(make_finding(scene, ring));
   }
   return findings;
 }

@@ -119,7 +119,9 @@ std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, Th
   const std::string who = step.process.known() ? scene.name_of(step.process) : scene.name_of(next);
   const bool gil = resource.kind == WaitKind::gil;  // taken and given back all the time
   std::string does = " holds ";
-  if (step.fed) {
+  if (step.fed && resource.kind == WaitKind::future) {
+    does = resource.part_of.known() ? " is a worker that could run " : " runs ";
+  } else if (step.fed) {
     const bool room = scene.thread(step.thread).wait->mode == Mode::write;
     does = room ? " is the one to read from " : " is the one to write to ";
   }

@@ -62,6 +62,9 @@ std::string nobody_text(const ResourceFact& resource) {
 // What the other end of a stream would have to do.
 std::string_view feeds_text(const Analysis& analysis, const Edge& edge) {
   const ThreadId id = edge.from.as<RefKind::thread>();
+  const ResourceId on = edge.to.as<RefKind::resource>();
+  if (on.known() && at(analysis, on).kind == WaitKind::future)
+    return at(analysis, on).part_of.known() ? " (could run it)" : " (runs it)";
   const bool room =
       id.known() && at(analysis, id).wait && at(analysis, id).wait->mode == Mode::write;
   return room ? " (would read it)" : " (would fill it)";

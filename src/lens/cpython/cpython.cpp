@@ -80,6 +80,7 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   name_threads(context);
   add_gil(context);
   add_lock_waits(context);
+  add_futures(context);
   add_multiprocessing_waits(context);
   add_lock_holders(context);
   add_finalizers(context);

@@ -15,6 +15,8 @@ constexpr std::size_t most_aliases = 4;
 
 bool is_unnamed(const LensContext& context, const ResourceFact& fact) {
   if (fact.at.empty() || fact.at.front().process != context.view.process) return false;
+  if (fact.kind == WaitKind::future)  // is called by what it computes, where that is known
+    return fact.label == fact.implementation + " at " + hex(fact.at.front().address.value);
   return !fact.implementation.empty() && fact.label.starts_with(fact.implementation + " ");
 }
 

@@ -33,6 +33,7 @@ void name_threads(LensContext& context);
 void add_gil(LensContext& context);
 void add_lock_waits(LensContext& context);
 void add_lock_holders(LensContext& context);
+void add_futures(LensContext& context);
 void add_multiprocessing_waits(LensContext& context);
 void add_finalizers(LensContext& context);
 void add_labels(LensContext& context);

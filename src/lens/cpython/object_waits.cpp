@@ -7,6 +7,8 @@
 namespace coldcase::cpython {
 namespace {
 
+constexpr std::size_t most_futures = 64;  // that one wait names
+
 // The frame of Condition.wait that sleeps, when its own `waiter` is the lock slept on. Without the
 // lock (its memory is not in the core) the frame alone says so.
 bool sleeps_for_notify(const LensContext& context, const Sleeper& sleeper) {
@@ -70,6 +72,30 @@ bool wait_for_simple_queue(LensContext& context, const Sleeper& sleeper) {
   return true;
 }
 
+// wait() and as_completed() of several futures: those of their `fs` that are not done. A waiter for
+// all of them is narrowed to one when it is known who runs them.
+bool wait_for_futures(LensContext& context, const Sleeper& sleeper) {
+  const auto call = std::ranges::find(sleeper.calls, Use::several, &StdlibCall::use);
+  if (call == sleeper.calls.end()) return false;
+  const Objects& objects = context.objects();
+  const auto futures = find_local(objects, *call->frame, "fs");
+  if (!futures) return false;
+  WaitClaim claim{WaitKind::future, {}, call->index, *futures, {}};
+  std::size_t unfinished = 0;
+  for (const Addr future : read_items(objects, *futures)) {
+    if (sort_of(objects, future) != Sort::future) continue;
+    const std::string state = find_text(objects, future, "_state");
+    if (state != "PENDING" && state != "RUNNING") continue;
+    if (++unfinished <= most_futures)
+      claim.on.push_back(sync_resource(context, Sort::future, future));
+  }
+  if (claim.on.empty()) return false;
+  claim.text = "it waits in concurrent.futures for " + counted(unfinished, "unfinished future");
+  claim.timeout_ms = asked_timeout(objects, *call->frame);
+  claim_wait(context, sleeper.thread, claim);
+  return true;
+}
+
 void add_waiter_evidence(const Sleeper& sleeper, WaitClaim& claim) {
   if (!sleeper.awaited) {
     claim.most = Confidence::very_likely;
@@ -125,6 +151,7 @@ void claim_wait(LensContext& context, std::size_t thread, const WaitClaim& claim
 bool wait_for_signal(LensContext& context, const Sleeper& sleeper) {
   if (wait_for_simple_queue(context, sleeper)) return true;
   if (!sleeps_for_notify(context, sleeper)) return false;
+  if (wait_for_futures(context, sleeper)) return true;
   // Of wait() in wait() the outermost tells what for: Condition, Event, Barrier, Queue, Future.
   const StdlibCall* call = &sleeper.calls.front();
   for (const StdlibCall& outer : sleeper.calls) {
