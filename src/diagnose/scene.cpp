@@ -162,7 +162,9 @@ std::string object_phrase(const ResourceFact& resource, const Wait& wait) {
     return resource.implementation.find(type) != std::string::npos;
   };
   std::string text;
-  if (is("queue.")) {
+  if (is("Executor")) {
+    text = "waits for work of " + resource.label;
+  } else if (is("queue.")) {
     text = wait.mode == Mode::read    ? "waits for an item of " + resource.label
            : wait.mode == Mode::write ? "waits for room in " + resource.label
                                       : "waits until all items of " + resource.label + " are done";

@@ -32,6 +32,7 @@ void wait_for_lock(LensContext& context, const Sleeper& sleeper) {
 
 void add_lock_waits(LensContext& context) {
   for (const Interpreter& interpreter : context.runtime().interpreters) {
+    const std::vector<EndedThread> ended = find_ended_threads(context.objects(), interpreter);
     for (const PyThread& state : interpreter.threads) {
       if (!state.core_thread) continue;
       const std::size_t thread = *state.core_thread;
@@ -43,7 +44,7 @@ void add_lock_waits(LensContext& context) {
       const Addr word = awaited_word(context.view, thread, *futex);
       if (wait_for_module_lock(context, thread, state, word)) continue;
       const Sleeper sleeper{state, thread, find_calls(context.objects(), state),
-                            find_awaited(context.objects(), state, word)};
+                            find_awaited(context.objects(), state, word), ended};
       if (wait_for_signal(context, sleeper) || wait_for_end(context, sleeper)) continue;
       if (sleeper.awaited && sleeper.awaited->what == Awaited::What::lock)
         wait_for_lock(context, sleeper);

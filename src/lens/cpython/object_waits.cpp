@@ -104,6 +104,21 @@ void add_waiter_evidence(const Sleeper& sleeper, WaitClaim& claim) {
   claim.text += "; it sleeps on the lock that Condition.wait made for it";
 }
 
+// Who may have been the one to signal.
+void add_ended(LensContext& context, const Sleeper& sleeper, const WaitClaim& claim) {
+  const ThreadId id = context.view.thread_id(sleeper.thread);
+  auto& wait = context.ledger.thread(id).wait;
+  if (wait->ends == Ends::timeout || claim.kind == WaitKind::future) return;
+  const std::string text = ended_text(context.objects(), sleeper.ended, claim.object);
+  if (text.empty()) return;
+  Evidence evidence;
+  evidence.claim = text;
+  evidence.basis = Basis::memory;
+  evidence.thread = id;
+  evidence.source = "threading._dangling, CPython " + context.runtime().version;
+  wait->evidence.push_back(context.ledger.add_evidence(std::move(evidence)));
+}
+
 }  // namespace
 
 ResourceId sync_resource(LensContext& context, Sort sort, Addr object) {
@@ -165,6 +180,7 @@ bool wait_for_signal(LensContext& context, const Sleeper& sleeper) {
   if (call->sort == Sort::condition) claim.then = lock_of_condition(context, call->object);
   add_waiter_evidence(sleeper, claim);
   claim_wait(context, sleeper.thread, claim);
+  add_ended(context, sleeper, claim);
   return true;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "lens/cpython/awaited.hpp"
+#include "lens/cpython/ended_threads.hpp"
 #include "lens/cpython/lens_parts.hpp"
 #include "lens/cpython/stdlib_waits.hpp"
 
@@ -14,6 +15,7 @@ struct Sleeper {
   std::size_t thread;  // of the core
   std::vector<StdlibCall> calls;
   std::optional<Awaited> awaited;
+  const std::vector<EndedThread>& ended;  // of its interpreter
 };
 
 // A signal: a notify, a set, an item, a result, the other parties. False when these frames are in

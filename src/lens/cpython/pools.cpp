@@ -8,6 +8,7 @@ namespace coldcase::cpython {
 namespace {
 
 constexpr std::size_t most_work = 1024;  // of one pool
+constexpr std::uint64_t flag_type = 1u << 31;
 constexpr std::int64_t partial_function = 16, method_function = 16, builtin_method = 16;
 
 Work read_work(const Objects& objects, Addr item) {
@@ -128,6 +129,11 @@ std::string callable_name(const Objects& objects, Addr callable) {
   if (type == "function") {
     const auto name = image.read_pointer(offset_by(callable, objects.layout().function_qualname));
     return name ? clean_text(objects.read_str(*name).value_or(""), 128) : std::string();
+  }
+  if (objects.has_flag(callable, flag_type)) {                      // a class
+    const auto name = image.read_pointer(offset_by(callable, 24));  // tp_name
+    return name ? clean_text(last_part(image.read_text(*name, 256).value_or("")), 128)
+                : std::string();
   }
   if (type != "builtin_function_or_method") return {};
   const auto method = image.read_pointer(offset_by(callable, builtin_method));  // PyMethodDef

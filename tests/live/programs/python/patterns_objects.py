@@ -166,5 +166,203 @@ def busy_pool():
     done.result()
 
 
+# Signals that nobody gives
+
+
+class Line:
+    """A producer that ends too early, and the thread that waits for it."""
+
+    def __init__(self):
+        self.opened = threading.Event()
+        self.changed = threading.Condition()
+        self.orders = queue.Queue()
+        self.start = threading.Barrier(3)
+
+
+def ended(function, name):
+    thread = threading.Thread(target=function, name=name)
+    thread.start()
+    thread.join()
+    return thread
+
+
+def wait_for(thread):
+    """Main joins the one that waits."""
+    says.thread()
+    says.waits("thread_exit", then=thread.name)
+    says.ready(2)
+    thread.join()
+
+
+@scenario("lost-wakeup", kind="hang")
+def event_nobody_sets():
+    """The thread that should have set the event has ended without doing so."""
+    line = Line()
+
+    def waiter():
+        says.thread()
+        says.waits("python_condition", line.opened, label="opened")
+        line.opened.wait()  # mark: event
+
+    gone = ended(lambda: None, "opener")
+    says.site("waiter", "waiter", "event")
+    thread, = says.start(waiter)
+    wait_for(thread)
+    return gone
+
+
+@scenario("lost-wakeup", kind="hang")
+def notifier_ended():
+    """It was notified before it waited: nobody will do it again."""
+    line = Line()
+
+    def notify():
+        with line.changed:
+            line.changed.notify()
+
+    def waiter():
+        says.thread()
+        says.waits("python_condition", line.changed, label="changed")
+        with line.changed:
+            line.changed.wait()  # mark: condition
+
+    gone = ended(notify, "notifier")
+    says.site("waiter", "waiter", "condition")
+    thread, = says.start(waiter)
+    wait_for(thread)
+    return gone
+
+
+class Producer(threading.Thread):
+    def __init__(self, orders):
+        super().__init__(name="producer")
+        self.orders = orders
+
+    def run(self):
+        self.orders.put("the only order")
+
+
+@scenario("lost-wakeup", kind="hang")
+def producer_ended():
+    """A consumer waits for more than the producer has put, without a sentinel."""
+    line = Line()
+
+    def consumer():
+        line.orders.get()
+        says.thread()
+        says.waits("queue", line.orders, label="orders")
+        line.orders.get()  # mark: consume
+
+    producer = Producer(line.orders)
+    producer.start()
+    producer.join()
+    says.site("consumer", "consumer", "consume")
+    thread, = says.start(consumer)
+    wait_for(thread)
+
+
+@scenario("lost-wakeup", kind="hang")
+def main_consumes_alone():
+    """The only thread that is left waits for an item."""
+    line = Line()
+    producer = Producer(line.orders)
+    producer.start()
+    producer.join()
+    line.orders.get()
+    says.thread()
+    says.waits("queue", line.orders, label="orders")
+    says.ready(1)
+    line.orders.get()
+
+
+@scenario("lost-wakeup", kind="hang")
+def barrier_one_short():
+    """Two of three come to the barrier; the third has ended on its way."""
+    line = Line()
+
+    def first():
+        says.thread()
+        says.waits("barrier", line.start, label="start")
+        line.start.wait()
+
+    def second():
+        says.thread()
+        says.waits("barrier", line.start, label="start")
+        line.start.wait()
+
+    gone = ended(lambda: None, "third")
+    threads = says.start(first, second)
+    says.thread()
+    says.waits("thread_exit", then="first")
+    says.ready(3)
+    threads[0].join()
+    return gone
+
+
+@scenario("lost-wakeup", kind="hang")
+def items_never_done():
+    """Main waits until all items are done, and the worker that took one has ended without that."""
+    line = Line()
+    line.orders.put("order")
+    gone = ended(line.orders.get, "worker")
+    says.thread()
+    says.waits("queue", line.orders, label="orders")
+    says.ready(1)
+    line.orders.join()
+    return gone
+
+
+@scenario("lost-wakeup", kind="hang")
+def result_nobody_gives():
+    """A future made by hand, which nobody fills; the pool beside it idles."""
+    workers = pool(1, "beside")
+    workers.submit(len, "x").result()
+    answer = concurrent.futures.Future()
+    says.thread()
+    says.waits("future", answer, label="answer")
+    says.ready(1)
+    answer.result()
+
+
+@scenario("none", kind="none")
+def parked_main():
+    """Healthy: main waits for an event that a handler for a signal sets; its workers idle."""
+    line = Line()
+
+    def consumer():
+        says.thread()
+        says.waits("queue", line.orders, label="orders")
+        line.orders.get()
+
+    says.start(consumer, daemon=True)
+    says.thread()
+    says.waits("python_condition", line.opened, label="opened")
+    says.ready(2)
+    line.opened.wait()
+
+
+@scenario("none", kind="none")
+def filling_barrier():
+    """Healthy: the third party is still on its way."""
+    line = Line()
+
+    def early():
+        says.thread()
+        says.waits("barrier", line.start, label="start")
+        line.start.wait()
+
+    def late():
+        says.thread(SLEEPS)
+        says.waits("sleep", timeout=True)
+        while True:
+            time.sleep(3600)
+
+    threads = says.start(early, late)
+    says.thread()
+    says.waits("thread_exit", then="early")
+    says.ready(3)
+    threads[0].join()
+
+
 if __name__ == "__main__":
     says.run()
