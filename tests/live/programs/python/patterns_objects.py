@@ -1,6 +1,9 @@
 """Scenarios of patterns of the standard library's objects, and their healthy twins."""
 import concurrent.futures
+import importlib
+import os
 import queue
+import sys
 import threading
 import time
 
@@ -362,6 +365,116 @@ def filling_barrier():
     says.waits("thread_exit", then="early")
     says.ready(3)
     threads[0].join()
+
+
+# Imports
+
+
+def new_module(name, body):
+    """A module beside the core, with `says` in it; `patterns` is this file."""
+    with open(name + ".py", "w") as source:
+        source.write("import says\npatterns = says.sys.modules['__main__']\n" + body)
+    sys.path.insert(0, os.getcwd())
+    importlib.invalidate_caches()
+
+
+def import_it(name, label, other=None):
+    says.thread()
+    says.waits("import_lock", label=label)
+    if other is not None:
+        other.wait()
+    importlib.import_module(name)
+
+
+@scenario("import-lock-cycle")
+def import_joins_importer():
+    """A module starts a thread while it is imported and joins it; the thread imports the module."""
+    new_module("plugin", """
+def load():
+    patterns.import_it("plugin", "plugin")
+
+loader, = says.start(load)
+says.thread()
+says.waits("thread_exit", then="load")
+says.ready(2)
+loader.join()
+""")
+    importlib.import_module("plugin")
+
+
+@scenario("import-lock-cycle")
+def import_under_lock():
+    """One thread imports under a lock that the module takes while another imports it."""
+    new_module("settings", """
+with patterns.registry_lock:
+    values = {}
+""")
+    taken, met = threading.Event(), threading.Event()
+
+    def reader():
+        with registry_lock:
+            says.holds(registry_lock)
+            taken.set()
+            in_body.wait()
+            import_it("settings", "settings", met)
+
+    def importer():
+        taken.wait()
+        says.thread()
+        says.waits("python_lock", registry_lock, label="registry_lock")
+        in_body.set()
+        met.set()
+        importlib.import_module("settings")
+
+    threads = says.start(reader)
+    importer_thread, = says.start(importer)
+    # The importer has to be in the module's body, at the lock, before the reader imports it.
+    while "settings" not in sys.modules:
+        time.sleep(0.001)
+    says.thread()
+    says.waits("thread_exit", then="reader")
+    says.ready(3)
+    threads[0].join()
+    importer_thread.join()
+
+
+@scenario("import-lock-cycle")
+def import_waits_for_result():
+    """A module waits while it is imported for a task of a pool that imports the module."""
+    new_module("catalogue", """
+import concurrent.futures
+
+workers = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="catalogue")
+says.thread()
+entries = workers.submit(patterns.import_it, "catalogue", "catalogue")
+says.waits("future", entries, label="import_it")
+says.ready(2)
+entries.result()
+""")
+    importlib.import_module("catalogue")
+
+
+@scenario("none", kind="none")
+def slow_import():
+    """Healthy: a thread waits for an import that takes its time in another."""
+    new_module("large", """
+import time
+says.start(patterns.import_large, daemon=True)
+says.thread(patterns.SLEEPS)
+says.waits("sleep", timeout=True)
+says.ready(2)
+while True:
+    time.sleep(3600)
+""")
+    importlib.import_module("large")
+
+
+def import_large():
+    import_it("large", "large")
+
+
+registry_lock = threading.Lock()
+in_body = threading.Event()
 
 
 if __name__ == "__main__":
