@@ -14,10 +14,15 @@ bool is_team(const ResourceFact& lock) {
   return lock.owner_unknown_code.starts_with("team_");
 }
 
+bool is_helped(const ResourceFact& lock) {
+  return lock.owner_unknown_code == "helpers_not_copied";
+}
+
 // The owner is known and lives elsewhere: proved. A pool's threads were found there, by their
 // blocks: that a team waits for just these is what its counter says. All else is the best reading.
 Confidence surest(const ResourceFact& lock) {
   if (lock.owner_unknown_code == "owner_in_parent") return Confidence::proved;
+  if (is_helped(lock)) return Confidence::hypothesis;
   return lock.owner_unknown_code == "team_in_parent" ? Confidence::very_likely : Confidence::likely;
 }
 
@@ -26,12 +31,16 @@ std::string headline_of(const Scene& scene, const Orphan& orphan) {
   const std::string who =
       site_name(scene, orphan.waiters.front()) + ", in a forked child, waits for ";
   if (is_team(lock)) return who + "threads of a pool that fork did not copy";
+  if (is_helped(lock)) return who + lock.label + ", whose threads fork did not copy";
   return who + with_article(lock_word(lock)) +
          (lock.owner_unknown_code == "holder_not_copied" ? " that was in use at fork"
                                                          : " the parent held at fork");
 }
 
 std::string cause_of(const ResourceFact& lock) {
+  if (is_helped(lock))
+    return "fork copies memory as it is, and of all threads only the one that called it: what the "
+           "library hands to its own threads is never done in the child.";
   if (is_team(lock))
     return "fork copies memory as it is, and of all threads only the one that called it: in the "
            "child the pool believes in workers that do not exist, and nobody can come to the "
@@ -51,6 +60,9 @@ constexpr std::array remedies{
            "Give the pool back before the fork: omp_pause_resource_all(omp_pause_hard) (OpenMP 5, "
            "gcc 9), or fork before the first parallel region. A BLAS built with threads of its own "
            "(Debian's libopenblas0-pthread, PyPI's numpy) instead of OpenMP ends them at fork."},
+    Remedy{[](const ResourceFact& lock) { return lock.implementation.starts_with("grpc"); },
+           "Open the channel in the child, after the fork, and leave gRPC's fork support on "
+           "(GRPC_ENABLE_FORK_SUPPORT)."},
     Remedy{[](const ResourceFact& lock) { return lock.kind == WaitKind::malloc_arena; },
            "fork(3) makes malloc's locks free in the child; _Fork, clone and the bare system call "
            "do not. After those, call nothing but async-signal-safe functions before exec, or use "
@@ -78,7 +90,7 @@ std::vector<Advice> advice_for(const ResourceFact& lock, const std::optional<Loc
        "once, or start children before threads (in Python: multiprocessing.set_start_method("
        "\"spawn\") or \"forkserver\").",
        advice.empty() ? location : std::nullopt, ""});
-  if (!is_team(lock))
+  if (!is_team(lock) && !is_helped(lock))
     advice.push_back(
         {"A library can protect its own locks with pthread_atfork (in Python: "
          "os.register_at_fork).",
@@ -90,9 +102,9 @@ std::vector<Advice> advice_for(const ResourceFact& lock, const std::optional<Loc
 
 std::vector<Finding> detect_fork_orphaned_lock(const Scene& scene) {
   std::vector<Finding> findings;
-  for (const Orphan& orphan :
-       find_orphans(scene, {"owner_before_fork", "owner_in_parent", "team_not_copied",
-                            "team_in_parent", "holder_not_copied", "holder_in_parent"})) {
+  for (const Orphan& orphan : find_orphans(
+           scene, {"owner_before_fork", "owner_in_parent", "team_not_copied", "team_in_parent",
+                   "holder_not_copied", "holder_in_parent", "helpers_not_copied"})) {
     const ResourceFact& lock = scene.resource(orphan.lock);
     Finding finding = orphan_finding(scene, orphan, "fork-orphaned-lock", surest(lock));
     finding.headline = as_headline(headline_of(scene, orphan));

@@ -25,4 +25,7 @@ std::string with_article(const std::string& noun);
 Finding orphan_finding(const Scene& scene, const Orphan& orphan, std::string_view pattern,
                        Confidence confidence);
 
+// lost-wakeup, of workers that were ordered to end.
+std::vector<Finding> find_lost_orders(const Scene& scene);
+
 }  // namespace coldcase

@@ -32,9 +32,7 @@ std::vector<Pool> find_pools(const Scene& scene) {
   std::vector<Pool> pools;
   for (std::uint32_t i = 0; i < scene.facts.resources.size(); ++i) {
     const ResourceFact& future = scene.facts.resources[i];
-    const bool queued =
-        future.kind == WaitKind::future && future.part_of.known() && !future.feeders.empty();
-    if (!queued) continue;
+    if (!is_queued(scene.facts, future) || future.feeders.empty()) continue;
     auto at = std::ranges::find(pools, future.part_of, &Pool::queue);
     if (at == pools.end()) {
       pools.push_back({future.part_of, {}, feeders_of(future)});
@@ -98,13 +96,17 @@ void add_member(const Scene& scene, ThreadId worker, const std::vector<Pool>& po
         {worker, Relation::waits_for, wait.on.front(), wait.confidence, wait.evidence});
     return;
   }
-  finding.resources.push_back(future);
   finding.path.push_back({worker, Relation::waits_for, future, wait.confidence, wait.evidence});
-  for (const Owner& feeder : scene.resource(future).feeders) {
-    finding.confidence = std::min(finding.confidence, feeder.confidence);
+  if (std::ranges::find(finding.resources, future) != finding.resources.end()) return;
+  finding.resources.push_back(future);
+  // Of a large pool one worker stands for the others.
+  const auto& feeders = scene.resource(future).feeders;
+  const std::size_t shown = feeders.size() <= most_told ? feeders.size() : 1;
+  for (std::size_t i = 0; i < feeders.size(); ++i) {
+    finding.confidence = std::min(finding.confidence, feeders[i].confidence);
+    if (i >= shown) continue;
     finding.path.push_back(
-        {future, Relation::fed_by, feeder.by, feeder.confidence, feeder.evidence});
-    if (finding.path.size() > 64) return;
+        {future, Relation::fed_by, feeders[i].by, feeders[i].confidence, feeders[i].evidence});
   }
 }
 

@@ -116,8 +116,9 @@ std::string names_of(const std::vector<Found>& threads) {
 void join_lost(const std::vector<const Seen*>& parents, const Seen& child, ResourceId id,
                Ledger& ledger) {
   ResourceFact& resource = ledger.resource(id);
-  const bool team = resource.owner_unknown_code == "team_not_copied";
-  if (!team && resource.owner_unknown_code != "holder_not_copied") return;
+  const std::string& code = resource.owner_unknown_code;
+  const bool team = code == "team_not_copied";
+  if (!team && code != "holder_not_copied" && code != "helpers_not_copied") return;
   const std::vector<Found> lost = find_lost(parents, child);
   if (lost.empty()) return;
   if (team) resource.owner_unknown_code = "team_in_parent";
@@ -133,7 +134,8 @@ void join_holder(const std::vector<const Seen*>& parents, const Seen& child, Res
                  Ledger& ledger) {
   ResourceFact& resource = ledger.resource(id);
   const bool ownerless = resource.owner_unknown_code == "owner_not_recorded" &&
-                         resource.state == LockState::locked && !resource.waiters.empty();
+                         resource.state == LockState::locked && !resource.waiters.empty() &&
+                         !resource.at.empty();
   if (!ownerless) return;
   for (const Seen* seen : parents) {
     const ResourceId copy = ledger.find_resource(seen->view.process, resource.at.front().address);
@@ -160,6 +162,15 @@ void join_holder(const std::vector<const Seen*>& parents, const Seen& child, Res
   }
 }
 
+// The one process that has the resource; what is no object in memory is its waiters'.
+std::optional<std::size_t> home_of(const ResourceFact& resource, const Facts& facts) {
+  if (resource.at.size() == 1) return resource.at.front().process.index;
+  if (!resource.at.empty() || resource.waiters.empty()) return std::nullopt;
+  const ThreadId waiter = resource.waiters.front().as<RefKind::thread>();
+  return waiter.known() ? std::optional<std::size_t>(facts.threads[waiter.index].process.index)
+                        : std::nullopt;
+}
+
 }  // namespace
 
 void join_forks(const Family& family, Ledger& ledger) {
@@ -168,11 +179,11 @@ void join_forks(const Family& family, Ledger& ledger) {
   for (const auto& seen : family) parents_of.push_back(ancestors(family, ledger, *seen));
   for (std::uint32_t r = 0; r < ledger.facts.resources.size(); ++r) {
     const ResourceFact& resource = ledger.facts.resources[r];
-    if (resource.at.size() != 1 || !resource.owners.empty()) continue;
-    const std::size_t home = resource.at.front().process.index;
-    if (home >= family.size() || parents_of[home].empty()) continue;
-    const Seen& child = *family[home];
-    const auto& parents = parents_of[home];
+    const auto home = home_of(resource, ledger.facts);
+    if (!home || *home >= family.size() || parents_of[*home].empty() || !resource.owners.empty())
+      continue;
+    const Seen& child = *family[*home];
+    const auto& parents = parents_of[*home];
     join_owner(parents, child, {r}, ledger);
     join_lost(parents, child, {r}, ledger);
     join_holder(parents, child, {r}, ledger);

@@ -1,5 +1,7 @@
 #include "lens/stacks.hpp"
 
+#include <algorithm>
+
 #include "base/rings.hpp"
 #include "base/text.hpp"
 
@@ -104,6 +106,34 @@ const std::vector<std::uint32_t>& StackBuilder::labels_of_row(std::uint32_t inde
   return at->second;
 }
 
+// Where each run belongs by its anchor: the walk's frame in whose memory that lies. A stripped or
+// profile-optimised interpreter has no name there (Debian's 3.14 and 3.15: their evaluation loop is
+// in a part of its own without a symbol).
+static std::vector<std::size_t> place_by_anchors(const Walk& walk, const Interpreted& interpreted) {
+  std::vector<std::size_t> places;
+  std::size_t at = 0;
+  for (const InterpretedRun& run : interpreted.runs) {
+    while (at < walk.frames.size() && walk.frames[at].cfa <= run.anchor.value) ++at;
+    const bool inside = at < walk.frames.size() &&
+                        (at == 0 || walk.frames[at - 1].cfa <= run.anchor.value) &&
+                        (places.empty() || places.back() < at);
+    if (run.anchor.value == 0 || !inside) return {};
+    places.push_back(at);
+  }
+  return places;
+}
+
+// The walk's frame of each run, innermost first; all by anchors, or as many as there are by names.
+std::vector<std::size_t> StackBuilder::place_runs(const Walk& walk,
+                                                  const Interpreted& interpreted) const {
+  auto places = place_by_anchors(walk, interpreted);
+  if (!places.empty()) return places;
+  for (std::size_t i = 0; i < walk.frames.size(); ++i) {
+    if (runs_python(walk.frames[i].row)) places.push_back(i);
+  }
+  return places;
+}
+
 StackMap StackBuilder::build(std::size_t core_thread, ThreadId thread,
                              const Interpreted& interpreted) {
   const Walk& walk = view_.threads.walks[core_thread];
@@ -117,13 +147,11 @@ StackMap StackBuilder::build(std::size_t core_thread, ThreadId thread,
     }
     ++run;
   };
-  std::size_t evaluations = 0;
+  std::vector<std::size_t> places;
+  if (!interpreted.runs.empty()) places = place_runs(walk, interpreted);
   for (std::size_t i = 0; i < walk.frames.size(); ++i) {
     const WalkFrame& frame = walk.frames[i];
-    if (runs_python(frame.row)) {
-      ++evaluations;
-      if (run < interpreted.runs.size()) add_run();
-    }
+    if (run < std::min(places.size(), interpreted.runs.size()) && places[run] == i) add_run();
     const auto& labels = labels_of_row(frame.row, frame.trust);
     stack.frames.insert(stack.frames.end(), labels.begin(), labels.end());
     map.native_at.push_back(static_cast<std::uint32_t>(stack.frames.size() - 1));
@@ -131,9 +159,10 @@ StackMap StackBuilder::build(std::size_t core_thread, ThreadId thread,
     if (pending != interpreted.pending.end()) stack.frames.push_back(pending->second);
   }
   if (!interpreted.runs.empty()) {
-    stack.merge = evaluations == interpreted.runs.size() ? Merge::exact : Merge::unsure;
+    stack.merge = places.size() == interpreted.runs.size() ? Merge::exact : Merge::unsure;
   }
   while (run < interpreted.runs.size()) add_run();
+  if (stack.merge == Merge::exact) map.run_at = std::move(places);
   stack.depth = stack.frames.size();
   set_stop(walk.stop, stack);
   const auto [at, fresh] = known_.try_emplace(

@@ -16,6 +16,7 @@ namespace coldcase {
 // indices into Facts::frames.
 struct InterpretedRun {
   std::vector<std::uint32_t> frames;
+  Addr anchor;  // something in the stack frame of that call; null: not known
 };
 
 // What one thread's interpreter has; runs innermost first.
@@ -29,6 +30,7 @@ struct Interpreted {
 struct StackMap {
   std::vector<std::uint32_t> native_at;  // walk index -> index into the stack's frames
   std::vector<std::uint32_t> python_at;  // interpreted frame, counted over all runs -> the same
+  std::vector<std::size_t> run_at;  // run -> the walk's frame that runs it; fewer: not all agreed
 };
 
 class StackBuilder {
@@ -46,6 +48,7 @@ class StackBuilder {
 
  private:
   const std::vector<std::uint32_t>& labels_of_row(std::uint32_t row, Trust trust);
+  std::vector<std::size_t> place_runs(const Walk& walk, const Interpreted& interpreted) const;
 
   const View& view_;
   Ledger& ledger_;

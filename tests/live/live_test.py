@@ -38,17 +38,20 @@ class Case:
     confidence: str = "proved"  # at least; the holder of a plain threading.Lock is deduced
     # The detector of this pattern has tests of its own; here only the lock's holder counts.
     holder_only: bool = False
+    traced: Sequence[str] = ()  # also run under these tracers, dumped by the kernel
 
 
+TRACED = ("lines", "opcodes", "monitoring")
 CASES = [
     Case("founding_case", "founding", ("gil-driver-inversion",), "deadlock", python=True),
     Case("abba_lock", "python_locks", ("lock-cycle",), "deadlock", python=True,
-         confidence="likely"),
+         confidence="likely", traced=TRACED),
     Case("lambda_lock", "python_locks", ("lock-cycle",), "deadlock", ("kernel",), python=True,
          confidence="likely"),
-    Case("rlock_abba", "python_locks", ("lock-cycle",), "deadlock", ("kernel",), python=True),
+    Case("rlock_abba", "python_locks", ("lock-cycle",), "deadlock", ("kernel",), python=True,
+         traced=("lines",)),
     Case("self_lock", "python_locks", ("self-deadlock",), "deadlock", ("kernel",), python=True,
-         confidence="likely"),
+         confidence="likely", traced=TRACED),
     Case("gil_mutex", "python_locks", ("gil-lock-inversion",), "deadlock", python=True),
     Case("idle_workers", "healthy", ("none",), "none", python=True),
     Case("busy", "healthy", ("none",), "none", python=True),
@@ -72,10 +75,11 @@ class Attempt:
     python: str = ""
     variant: str = "debug"
     skipped: str = ""
+    traced: str = ""
     milliseconds: int = 0
 
     def folder_name(self) -> str:
-        return "-".join([self.case.program, self.label.replace(" ", "-"), self.dump])
+        return "-".join([self.case.program, self.label.replace(" ", "-"), self.dump + self.traced])
 
 
 def attempts_of(case: Case, pythons: Sequence[makecore.Python]) -> Iterator[Attempt]:
@@ -86,6 +90,10 @@ def attempts_of(case: Case, pythons: Sequence[makecore.Python]) -> Iterator[Atte
         else:
             for variant in makecore.VARIANTS:
                 yield Attempt(case, dump, variant, variant=variant)
+    for traced in case.traced:
+        for python in pythons:
+            yield Attempt(case, "kernel", python.label, python.path, skipped=python.skipped,
+                          traced=traced)
 
 
 def analyze(program: str, core: makecore.Core) -> Tuple[int, str, str]:
@@ -114,7 +122,8 @@ def attempt_once(attempt: Attempt, program: str, work: str, keep: bool) -> List[
     folder = os.path.join(work, attempt.folder_name())
     try:
         core = makecore.make_core(attempt.case.program, attempt.dump, folder,
-                                  os.path.join(work, "built"), attempt.python, attempt.variant)
+                                  os.path.join(work, "built"), attempt.python, attempt.variant,
+                                  attempt.traced)
         return judge(attempt, program, core)
     except makecore.CannotMake as reason:
         attempt.skipped = str(reason)
@@ -131,14 +140,15 @@ def attempt_once(attempt: Attempt, program: str, work: str, keep: bool) -> List[
 def print_row(attempt: Attempt, problems: Sequence[str]) -> None:
     result = "skip: " + attempt.skipped if attempt.skipped else "FAIL" if problems else "ok"
     time_taken = "" if attempt.skipped else str(attempt.milliseconds)
-    print("%-14s %-14s %-7s %6s  %s" % (attempt.case.program, attempt.label, attempt.dump,
-                                        time_taken, result), flush=True)
+    print("%-14s %-14s %-10s %6s  %s" % (attempt.case.program, attempt.label,
+                                        attempt.traced or attempt.dump, time_taken, result),
+          flush=True)
     for problem in problems:
         print("    " + problem, flush=True)
 
 
 def run_all(attempts: Sequence[Attempt], program: str, work: str, keep: bool) -> int:
-    print("%-14s %-14s %-7s %6s  %s" % ("case", "run by", "dump", "ms", "result"))
+    print("%-14s %-14s %-10s %6s  %s" % ("case", "run by", "dump", "ms", "result"))
     passed = failed = 0
     for attempt in attempts:
         problems = [] if attempt.skipped else attempt_once(attempt, program, work, keep)
@@ -167,7 +177,7 @@ def chosen(options: argparse.Namespace) -> List[Attempt]:
     pythons: List[makecore.Python] = []
     if any(case.python for case in cases):
         only = options.python
-        pythons = [makecore.ask_python(only)] if only else makecore.find_pythons()
+        pythons = [makecore.ask_python(only)] if only else makecore.find_pythons(fetched=True)
     return [attempt for case in cases for attempt in attempts_of(case, pythons)]
 
 

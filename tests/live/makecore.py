@@ -14,6 +14,7 @@ import glob
 import json
 import os
 import platform
+import re
 import resource
 import select
 import shutil
@@ -125,17 +126,18 @@ class Python:
     skipped: str = ""  # why it is not used
 
 
-def ask_python(path: str, oldest: Tuple[int, int] = (3, 8),
-               newest: Tuple[int, int] = (3, 13)) -> Python:
+def ask_python(path: str) -> Python:
     try:
         text = subprocess.run([path, "-c", ASK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                               text=True, timeout=30).stdout
         implementation, major, minor, patch, free = json.loads(text)
     except (OSError, ValueError, subprocess.TimeoutExpired):
         return Python(path, os.path.basename(path), "does not run")
-    label = "%d.%d.%d %s" % (major, minor, patch, "system" if path.startswith("/usr/") else "own")
-    if implementation != "CPython" or not oldest <= (major, minor) <= newest:
-        return Python(path, label, "not CPython %d.%d to %d.%d" % (*oldest, *newest))
+    origin = re.search(r"/pythons/([^/]+)/", path)
+    label = "%d.%d.%d %s" % (major, minor, patch, origin.group(1) if origin
+                             else "system" if path.startswith("/usr/") else "own")
+    if implementation != "CPython" or not (3, 6) <= (major, minor) <= (3, 15):
+        return Python(path, label, "not CPython 3.6 to 3.15")
     try:
         subprocess.run([path, "-c", "import ctypes, asyncio"], check=True, timeout=30,
                        stderr=subprocess.DEVNULL)
@@ -144,17 +146,20 @@ def ask_python(path: str, oldest: Tuple[int, int] = (3, 8),
     return Python(path, label, "free-threaded" if free else "")
 
 
-def find_pythons(oldest: Tuple[int, int] = (3, 8),
-                 newest: Tuple[int, int] = (3, 13)) -> List[Python]:
-    """COLDCASE_PYTHONS (colons between), or those in the usual places; also those not used."""
+def find_pythons(fetched: bool = False) -> List[Python]:
+    """COLDCASE_PYTHONS (colons between), or those in the usual places and, where asked for, those
+    that tools/fetch-pythons unpacked into a build folder; also those not used."""
     paths = [path for path in os.environ.get("COLDCASE_PYTHONS", "").split(":") if path]
     if not paths:
         own = glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin/python3"))
-        paths = sorted(own) + ["/usr/local/bin/python3", "/usr/bin/python3"]
+        paths = [*sorted(own), "/usr/local/bin/python3", "/usr/bin/python3"]
+        if fetched:
+            starters = os.path.join(HERE, "../../build/*/pythons/*/bin/python3.*")
+            paths += sorted(os.path.realpath(path) for path in glob.glob(starters))
     found: Dict[str, Python] = {}
     for path in paths:
         if os.path.exists(path) and os.path.realpath(path) not in found:
-            found[os.path.realpath(path)] = ask_python(path, oldest, newest)
+            found[os.path.realpath(path)] = ask_python(path)
     order = {path: [int(n) for n in python.label.split()[0].split(".") if n.isdigit()]
              for path, python in found.items()}
     return [found[path] for path in sorted(found, key=lambda path: (order[path], path))]
@@ -255,6 +260,11 @@ def dump_with_gcore(process: "subprocess.Popen[bytes]", folder: str) -> str:
     if not os.path.exists(core):
         denied = "ptrace" in said or "not permitted" in said
         raise (CannotMake if denied else WentWrong)("gcore: " + said[-300:])
+    if re.search(r"Memory read failed for corefile section, \d+ bytes at 0x[0-9a-f]{1,15}\.", said):
+        # gdb up to 13 with glibc from 2.42 on, whose guard pages are inside the stacks' mappings:
+        # such a core has zeros where the stacks were. (The vsyscall page, at 0xffffffffff600000,
+        # cannot be read anywhere.)
+        raise CannotMake("gcore cannot read this C library's stacks")
     return core
 
 
@@ -313,11 +323,14 @@ def finish(process: "subprocess.Popen[bytes]") -> None:
 
 
 def make_core(program: str, dump: str, folder: str, built: str, python: str = "",
-              variant: str = "debug") -> Core:
-    """Runs `program` in `folder` (emptied first) and dumps it: gcore, kernel, or its own crash."""
+              variant: str = "debug", traced: str = "") -> Core:
+    """Runs `program` in `folder` (emptied first) and dumps it: gcore, kernel, or its own crash.
+    `traced`: how a Python program watches itself (trace in programs/truth.py)."""
     if dump != "gcore":
         check_kernel_dumps()
     command, executable = command_of(program, built, python, variant)
+    if traced:
+        command.append(traced)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     process = start(command, folder)

@@ -113,12 +113,11 @@ class Truth:
         else:
             raise ValueError("a line that begins with %r" % word)
 
-    def holders_of(self, line: Object) -> List[Object]:
-        """The HOLD lines about what a WAIT line waits for."""
-        words = line["kind"].split("|")
+    def holders_of(self, line: Object, kind: str) -> List[Object]:
+        """The HOLD lines about what a WAIT line waits for; `kind` is what the report calls it."""
         return [hold for hold in self.holds
                 if (line["address"] and hold["address"] == line["address"])
-                or (not hold["address"] and hold["kind"] in words)]
+                or (not hold["address"] and hold["kind"] and hold["kind"] == kind)]
 
 
 def addresses(resource: Object) -> List[int]:
@@ -159,6 +158,8 @@ def grade_object(line: Object, report: Report, wait: Object, grade: Grade) -> No
         else:
             grade.lower("weaker", "object unsaid")
     names = [name for one in things for name in (one.get("label", ""), *one.get("aliases", []))]
+    names += [report.by_id[one].get("name", "") for one in wait.get("on", [])
+              if one in report.by_id and "loop" in report.by_id[one]]  # tasks
     if line["label"] and not any(line["label"] in name for name in names):
         grade.lower("weaker", "label unsaid: " + "; ".join(filter(None, names)))
 
@@ -211,7 +212,7 @@ def grade_wait(line: Object, report: Report, truth: Truth) -> Grade:
         return grade
     grade_object(line, report, wait, grade)
     grade_end(line, report, truth, wait, grade)
-    holds = truth.holders_of(line)
+    holds = truth.holders_of(line, wait["kind"])
     things = report.at_address(line["address"]) if line["address"] else report.things_of(wait)
     said = grade_owners(things, holds, report, truth, grade)
     if holds and not said and "wrong" != grade.word:
@@ -248,6 +249,8 @@ def grade_site(line: Object, report: Report, truth: Truth) -> Grade:
     place = thread.get("site")
     if place is not None and place < len(found) and found[place] == wanted:
         return grade
+    if line["native"] and wanted in found and place is not None and place < found.index(wanted):
+        return grade
     if wanted in found:
         grade.lower("weaker", "on its stack; the site is %s" %
                     ("unsaid" if place is None else "%s (%s:%s)" % found[place]))
@@ -273,7 +276,8 @@ def grade_task(line: Object, report: Report) -> Grade:
         return grade
     grade_object(line, report, wait, grade)
     owners = [(report.by_id.get(owner.get("by", ""), {}), owner)
-              for resource in report.things_of(wait) for owner in resource["owners"]]
+              for resource in report.things_of(wait)
+              for owner in resource["owners"] or resource.get("feeders", [])]
     for by, owner in owners:
         if by.get("name") != line["holder"]:
             grade.false("holder %s" % by.get("name"), owner.get("confidence", ""))
@@ -302,6 +306,10 @@ def grade_pattern(ready: Object, report: Report) -> Grade:
     grade = Grade("pattern")
     patterns, kinds = ready["pattern"].split("|"), ready["kind"].split("|")
     verdict = report.value["verdict"]
+    if kinds == ["inconclusive"]:  # what decides is not in a core's threads
+        if verdict.get("kind") != "inconclusive" or verdict.get("findings"):
+            grade.lower("wrong", "verdict " + str(verdict.get("kind")))
+        return grade
     if kinds == ["none"]:
         grade_health(report, grade, patterns)
         return grade

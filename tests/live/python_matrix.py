@@ -40,8 +40,7 @@ from python_grade import GRADES, Grade, Report, Truth, grade_all
 PROGRAMS = os.path.join(makecore.PROGRAMS, "python")
 DUMPS = ("gcore", "kernel")
 ANALYZE_TIMEOUT = 120.0
-OLDEST, NEWEST = (3, 6), (3, 99)  # are tried; rows marked unread are allowed but for:
-READ = ((3, 8), (3, 13))
+READ = ((3, 8), (3, 13))  # of these no row may be unread
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,7 @@ class Run:
     problem: str = ""
     unread: bool = False
     milliseconds: int = 0
+    worse: List[str] = field(default_factory=list)  # than pystack
     grades: List[Grade] = field(default_factory=list)
 
     def name(self) -> str:
@@ -86,6 +86,7 @@ class Run:
         if self.unread and READ[0] <= version_of(self.python) <= READ[1]:
             found.append("unread, though the program reads CPython %d.%d to %d.%d" %
                          (*READ[0], *READ[1]))
+        found += ["pystack: " + text for text in self.worse if not self.unread]
         found += ["wrong: %s: %s" % (grade.what, "; ".join(grade.reasons))
                   for grade in self.grades if grade.word == "wrong"]
         least = self.scenario.facts["least"]
@@ -245,6 +246,8 @@ def execute(run: Run, options: argparse.Namespace) -> None:
         run.unread = Report(value).is_unread() and run.grades[0].word != "wrong"
         if run.unread:
             run.grades = []
+        if options.pystack:
+            run.worse = python_tools.worse_than_pystack(core, run.python, value, options.work)
         if options.text:
             with open(os.path.join(options.text, run.folder_name() + ".txt"), "w",
                       encoding="utf-8") as file:
@@ -339,6 +342,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="every interpreter and dump")
     parser.add_argument("--traced", action="store_true", help="under sys.settrace")
     parser.add_argument("--coverage", action="store_true", help="under PyPI's coverage")
+    parser.add_argument("--pystack", action="store_true",
+                        help="hold the frames against those of PyPI's pystack, too")
     parser.add_argument("--keep", action="store_true", help="do not delete the cores")
     parser.add_argument("--text", default="", help="folder for the text reports")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time")
@@ -353,7 +358,7 @@ def main() -> int:
     if options.text:
         os.makedirs(options.text, exist_ok=True)
     makecore.allow_core()
-    pythons = [python for python in makecore.find_pythons(OLDEST, NEWEST)
+    pythons = [python for python in makecore.find_pythons(fetched=True)
                if options.python in python.label or options.python in python.path]
     runs = runs_of(list_scenarios(options.file, options.scenario), pythons, options)
     return run_all(runs, options)

@@ -39,7 +39,7 @@ using Lines = std::vector<std::uint32_t>;
 // Objects/lnotab_notes.txt: pairs of address and line increments, lines counted from
 // co_firstlineno.
 TEST_CASE("lines to 3.9", "[cpython]") {
-  const int minor = GENERATE(8, 9);
+  const int minor = GENERATE(6, 7, 8, 9);
   const Code code = code_with_lines(10, {6, 1,      // from byte 6 on: line 11
                                          44, 5,     // from 50: 16
                                          8, -2,     // from 58: 14, back up
@@ -74,7 +74,7 @@ constexpr int entry(int kind, int units) {
 }
 
 TEST_CASE("lines from 3.11 on", "[cpython]") {
-  const int minor = GENERATE(11, 12, 13);
+  const int minor = GENERATE(11, 12, 13, 14, 15);
   const Code code = code_with_lines(
       20, {entry(15, 1),                       // bytes 0-1: no location at all
            entry(0, 2),  0x12,                 // 2-5: short form, same line 20
@@ -90,7 +90,7 @@ TEST_CASE("lines from 3.11 on", "[cpython]") {
 }
 
 TEST_CASE("before the first instruction a frame is at its first line", "[cpython]") {
-  const int minor = GENERATE(8, 10, 11, 13);
+  const int minor = GENERATE(6, 8, 10, 11, 13, 15);
   CHECK(lines(minor, code_with_lines(42, {2, 1}), {-1, -2}) == Lines{42, 42});
   CHECK(lines(minor, code_with_lines(-1, {2, 1}), {-1}) == Lines{0});
 }
@@ -107,7 +107,7 @@ TEST_CASE("a cut table ends quietly", "[cpython]") {
       code_with_lines(1, {entry(14, 8), 0x42, 0x03, 1, 0x45, 0x09, entry(11, 8), 1, 2, entry(13, 8),
                           0x7f, 0x7f, 0x7f, 0x01})
           .line_table;
-  for (int minor = 8; minor <= 13; ++minor) {
+  for (int minor = 6; minor <= 15; ++minor) {
     for (std::size_t size = 0; size <= whole.size(); ++size) {
       Code code;
       code.first_line = 1;
@@ -258,10 +258,11 @@ class Heap {
   }
 
   std::uint64_t tuple(const std::vector<std::uint64_t>& items) {
-    const std::uint64_t at = object(builtin("tuple", flag_tuple), 24 + items.size() * 8);
+    const std::int64_t first = layout_.minor <= 13 ? 24 : 32;  // from 3.14 after its hash
+    const std::uint64_t at = object(builtin("tuple", flag_tuple), 32 + items.size() * 8);
     put(at, 16, std::uint64_t{items.size()});
     for (std::size_t i = 0; i < items.size(); ++i)
-      put(at, 24 + static_cast<std::int64_t>(i) * 8, items[i]);
+      put(at, first + static_cast<std::int64_t>(i) * 8, items[i]);
     return at;
   }
   std::uint64_t bytes(const std::vector<std::byte>& content) {
@@ -346,7 +347,7 @@ TEST_CASE("type names and flags", "[cpython]") {
 }
 
 TEST_CASE("strings of every width", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 13));
+  Heap heap(GENERATE(6, 8, 11, 13, 15));
   const std::uint64_t empty = heap.ascii(""), plain = heap.ascii("worker_3");
   const std::uint64_t latin = heap.str({'n', 0xe4, 0xff}, 1);
   const std::uint64_t two = heap.str({'a', 0x7ff, 0x20ac, 0xffff}, 2);
@@ -360,7 +361,7 @@ TEST_CASE("strings of every width", "[cpython]") {
 }
 
 TEST_CASE("a string whose characters lie elsewhere", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 13));
+  Heap heap(GENERATE(6, 8, 11, 13, 15));
   const std::uint64_t at = heap.object(heap.type("MyStr", flag_unicode), 96);
   heap.put(at, 16, std::uint64_t{5});
   heap.put(at, 32, static_cast<std::uint8_t>(1 << 2 | 1 << 6));  // not compact, ASCII
@@ -369,7 +370,7 @@ TEST_CASE("a string whose characters lie elsewhere", "[cpython]") {
 }
 
 TEST_CASE("strings that are none", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 13));
+  Heap heap(GENERATE(6, 8, 11, 13, 15));
   const std::uint64_t at = heap.ascii("text");
   const std::uint64_t number = heap.integer({1});
   SECTION("of another type") {
@@ -394,7 +395,7 @@ TEST_CASE("strings that are none", "[cpython]") {
 }
 
 TEST_CASE("integers", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 12, 13));
+  Heap heap(GENERATE(7, 8, 11, 12, 13, 14));
   const std::uint64_t zero = heap.integer({}), one = heap.integer({1});
   const std::uint64_t minus = heap.integer({7}, true);
   // 5 * 2^30 + 3, and a pthread_t: 0x7f1234567700 = 0x1fc48 * 2^30 + 0x34567700.
@@ -410,7 +411,7 @@ TEST_CASE("integers", "[cpython]") {
 }
 
 TEST_CASE("integers that are none, or too long", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 12, 13));
+  Heap heap(GENERATE(7, 8, 11, 12, 13, 14));
   const std::uint64_t four = heap.integer({1, 2, 3, 4}), text = heap.ascii("1");
   const std::uint64_t long_one = heap.integer({1});
   heap.put(long_one, 16, INT64_MAX);
@@ -422,7 +423,7 @@ TEST_CASE("integers that are none, or too long", "[cpython]") {
 }
 
 TEST_CASE("an integer of more than 62 bits is refused", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 12, 13));
+  Heap heap(GENERATE(7, 8, 11, 12, 13, 14));
   const std::uint64_t big = heap.integer({0, 0, 16});  // 2^64
   CHECK_FALSE(heap.objects().read_int(Addr{big}));
 }
@@ -442,7 +443,7 @@ TEST_CASE("the least of all integers has no opposite", "[cpython]") {
 }
 
 TEST_CASE("tuples and bytes", "[cpython]") {
-  Heap heap(11);
+  Heap heap(GENERATE(6, 11, 14));
   const std::uint64_t one = heap.ascii("one"), two = heap.integer({2});
   const std::uint64_t pair = heap.tuple({one, two}), none = heap.tuple({});
   const std::uint64_t data = heap.bytes(table_of({1, 2, 0, 255}));
@@ -471,6 +472,28 @@ TEST_CASE("counts that are too large end in faults", "[cpython]") {
   CHECK(objects.read_bytes(Addr{long_data}).error() == Fault{end, Absence::not_mapped});
 }
 
+// _PyStackRef: both low bits 0, owned; 1, borrowed, and NULL when there is nothing else; 3, a small
+// integer; 2, an error mark.
+TEST_CASE("slots of frames and value stacks", "[cpython]") {
+  constexpr std::uint64_t at = 0x7f0000001230;
+  CHECK(untag_slot(at, false) == Addr{at});
+  CHECK(untag_slot(at + 1, false) == Addr{at + 1});  // no tags: not for us to judge
+  CHECK_FALSE(untag_slot(0, false));
+  CHECK(untag_slot(at, true) == Addr{at});
+  CHECK(untag_slot(at | 1, true) == Addr{at});
+  for (const std::uint64_t bits : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{2}, at | 2,
+                                   at | 3, std::uint64_t{5 << 2 | 3}, ~std::uint64_t{0}})
+    CHECK_FALSE(untag_slot(bits, true));
+  for (const int minor : {13, 14}) {
+    Heap heap(minor);
+    const std::uint64_t slot = heap.room(8);
+    heap.put(slot, 0, minor == 14 ? at | 1 : at);
+    const Objects objects = heap.objects();
+    CHECK(objects.read_slot(Addr{slot}) == Addr{at});
+    CHECK_FALSE(objects.read_slot(Addr{0x20}));
+  }
+}
+
 struct Pairs {
   Heap& heap;
   std::uint64_t owner = heap.ascii("_owner"), count = heap.ascii("_count");
@@ -479,7 +502,7 @@ struct Pairs {
 };
 
 TEST_CASE("a combined dict", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 13));
+  Heap heap(GENERATE(6, 8, 11, 13, 15));
   const Pairs pairs{heap};
   const int kind = GENERATE(0, 1);
   const std::uint64_t dict = heap.dict(heap.keys(pairs.items, kind));
@@ -495,7 +518,7 @@ TEST_CASE("a combined dict", "[cpython]") {
 }
 
 TEST_CASE("a split dict", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 13));
+  Heap heap(GENERATE(6, 8, 11, 13, 15));
   const Pairs pairs{heap};
   const std::uint64_t dict = heap.dict(heap.keys(pairs.items, 2, false), heap.values(pairs.items));
   const Objects objects = heap.objects();
@@ -504,7 +527,7 @@ TEST_CASE("a split dict", "[cpython]") {
 }
 
 TEST_CASE("deleted items are passed over", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 13));
+  Heap heap(GENERATE(6, 8, 11, 13, 15));
   const Pairs pairs{heap};
   const std::uint64_t dict =
       heap.dict(heap.keys({{pairs.owner, 0}, {0, pairs.one}, {pairs.count, pairs.one}}, 0));
@@ -539,7 +562,7 @@ TEST_CASE("a table with wide indices", "[cpython]") {
 }
 
 TEST_CASE("dicts that make no sense", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 13));
+  Heap heap(GENERATE(6, 8, 11, 13, 15));
   const Pairs pairs{heap};
   const std::uint64_t keys = heap.keys(pairs.items, 0), dict = heap.dict(keys);
   const std::int64_t count_at = heap.old() ? 32 : 24;
@@ -581,7 +604,7 @@ TEST_CASE("what is no dict has no items", "[cpython]") {
 }
 
 TEST_CASE("attributes in a dict the type points at", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 13));
+  Heap heap(GENERATE(6, 8, 11, 13, 15));
   const Pairs pairs{heap};
   const std::uint64_t dict = heap.dict(heap.keys(pairs.items, 1));
   const std::uint64_t object = heap.object(heap.type("Thing", 0, 32, 16), 32);
@@ -597,17 +620,21 @@ TEST_CASE("attributes in a dict the type points at", "[cpython]") {
 // the dict 24; 3.12, one word 24 in front, values less one or the dict; 3.13, the dict 24 in front,
 // values at its own end.
 TEST_CASE("attributes of a class written in Python", "[cpython]") {
-  const int minor = GENERATE(11, 12, 13);
+  const int minor = GENERATE(11, 12, 13, 15);
   Heap heap(minor);
   const Pairs pairs{heap};
   const std::uint64_t type =
-      heap.type("RLock", flag_managed_dict | (minor == 13 ? flag_inline_values : 0), 32);
-  heap.put(type, minor == 11 ? 872 : 880, heap.keys(pairs.items, 2, false));  // ht_cached_keys
+      heap.type("RLock", flag_managed_dict | (minor >= 13 ? flag_inline_values : 0), 32);
+  heap.put(type,
+           minor == 11   ? 872
+           : minor == 15 ? 888
+                         : 880,  // ht_cached_keys
+           heap.keys(pairs.items, 2, false));
   const std::uint64_t object = heap.object(type, 64);
   SECTION("as values") {
     if (minor == 11) heap.put(object, -32, heap.values(pairs.items));
     if (minor == 12) heap.put(object, -24, heap.values(pairs.items) - 1);
-    if (minor == 13) {
+    if (minor >= 13) {
       heap.put(object, 32 + 8, pairs.five);
       heap.put(object, 32 + 16, pairs.one);
     }
@@ -630,7 +657,7 @@ TEST_CASE("an object without attributes has none", "[cpython]") {
 
 // ---- code objects
 
-// PyCodeObject of 3.8, 3.11 and 3.13: the offsets of co_filename, co_name, co_qualname,
+// PyCodeObject of 3.6, 3.8, 3.11, 3.13 and 3.15: the offsets of co_filename, co_name, co_qualname,
 // co_firstlineno, co_linetable (or co_lnotab), co_exceptiontable, co_stacksize, then the count of
 // local slots.
 struct CodeShape {
@@ -639,9 +666,11 @@ struct CodeShape {
 };
 
 TEST_CASE("code objects", "[cpython]") {
-  const auto shape = GENERATE(CodeShape{8, 104, 112, -1, 40, 120, -1, 32, 28},
+  const auto shape = GENERATE(CodeShape{6, 96, 104, -1, 36, 112, -1, 28, 24},
+                              CodeShape{8, 104, 112, -1, 40, 120, -1, 32, 28},
                               CodeShape{11, 112, 120, 128, 72, 136, 40, 68, 76},
-                              CodeShape{13, 112, 120, 128, 68, 136, 40, 64, 72});
+                              CodeShape{13, 112, 120, 128, 68, 136, 40, 64, 72},
+                              CodeShape{15, 112, 120, 128, 68, 136, 40, 64, 72});
   Heap heap(shape.minor);
   const std::uint64_t at = heap.object(heap.type("code", 0), 256);
   heap.put(at, shape.file, heap.ascii("/src/bank.py"));
@@ -653,21 +682,23 @@ TEST_CASE("code objects", "[cpython]") {
   heap.put(at, shape.lines, heap.bytes(table_of({1, 2, 3})));
   if (shape.handlers > 0) heap.put(at, shape.handlers, heap.bytes(table_of({0x83, 5, 20, 4})));
   const std::uint64_t bytecode = heap.bytes(table_of({9, 0}));
-  if (shape.minor == 8) heap.put(at, 48, bytecode);  // co_code
+  if (shape.minor == 6) heap.put(at, 40, bytecode);  // co_code
+  if (shape.minor == 8) heap.put(at, 48, bytecode);
   const Objects objects = heap.objects();
   const auto code = read_code(objects, Addr{at});
   REQUIRE(code);
   CHECK(code->at == Addr{at});
   CHECK(code->file == "/src/bank.py");
-  CHECK(code->name == (shape.minor == 8 ? "transfer" : "Bank.transfer"));
+  CHECK(code->name == (shape.minor <= 8 ? "transfer" : "Bank.transfer"));
   CHECK(code->first_line == 12);
   CHECK(code->stack_size == 4);
   CHECK(code->locals == 3);
   CHECK(code->line_table == table_of({1, 2, 3}));
   CHECK(code->exception_table.size() == (shape.handlers > 0 ? 4u : 0u));
-  const std::uint64_t first = shape.minor == 8    ? bytecode + 32
+  const std::uint64_t first = shape.minor <= 8    ? bytecode + 32
                               : shape.minor == 11 ? at + 184
-                                                  : at + 200;
+                              : shape.minor == 13 ? at + 200
+                                                  : at + 208;
   CHECK(code->instructions == Addr{first});
   Codes codes(objects);
   REQUIRE(codes.find(Addr{at}) != nullptr);
@@ -676,7 +707,7 @@ TEST_CASE("code objects", "[cpython]") {
 }
 
 TEST_CASE("what has no names is no code object", "[cpython]") {
-  Heap heap(GENERATE(8, 11, 13));
+  Heap heap(GENERATE(6, 8, 11, 13, 15));
   const std::uint64_t at = heap.object(heap.type("code", 0), 256);
   CHECK_FALSE(read_code(heap.objects(), Addr{at}));
   CHECK_FALSE(read_code(heap.objects(), Addr{0x20}));
@@ -698,7 +729,7 @@ TEST_CASE("names that a code object mentions", "[cpython]") {
 // ---- the runtime's own description
 
 TEST_CASE("a layout fits when runtime, interpreter and threads point at each other", "[cpython]") {
-  const Layout& layout = *find_layout(GENERATE(8, 11, 13));
+  const Layout& layout = *find_layout(GENERATE(6, 7, 8, 11, 13, 14, 15));
   Heap heap(layout.minor);
   const std::uint64_t runtime = heap.room(2048), interpreter = heap.room(8192);
   const std::uint64_t first = heap.room(256), second = heap.room(256);
@@ -732,6 +763,69 @@ TEST_CASE("a layout fits when runtime, interpreter and threads point at each oth
     heap.put(first, 8, std::uint64_t{0x20});
   }
   CHECK_FALSE(good());
+}
+
+// Where the runtime says them, by minor version: interpreters.head, co_linetable, sizeof
+// PyASCIIObject, PyInterpreterState.gc, _gc_runtime_state.collecting.
+struct Told {
+  std::uint64_t version;
+  std::int64_t head, lines, ascii, gc, collecting;
+};
+
+TEST_CASE("the runtime of 3.14 and 3.15 tells its own offsets", "[cpython]") {
+  const auto told =
+      GENERATE(Told{0x030e0af0, 40, 344, 640, 88, 656}, Told{0x030f02f0, 40, 408, 736, 88, 760});
+  Heap heap(static_cast<int>(told.version >> 16 & 0xff));
+  const std::uint64_t runtime = heap.room(1024);
+  heap.put(runtime, 0, std::uint64_t{0x7970627567656478});  // "xdebugpy"
+  heap.put(runtime, 8, told.version);
+  heap.put(runtime, told.head, std::uint64_t{808});
+  heap.put(runtime, told.lines, std::uint64_t{144});
+  heap.put(runtime, told.ascii, std::uint64_t{48});
+  heap.put(runtime, told.gc, std::uint64_t{7000});
+  heap.put(runtime, told.collecting, std::uint64_t{100});
+  const auto read = [&] {
+    const Objects objects = heap.objects();
+    return read_self_description(objects.image(), Addr{runtime});
+  };
+  const auto self = read();
+  REQUIRE(self);
+  CHECK(self->layout.minor == static_cast<int>(told.version >> 16 & 0xff));
+  CHECK(self->layout.runtime_interpreters_head == 808);
+  CHECK(self->layout.code_linetable == 144);
+  CHECK(self->layout.str_ascii_data == 48);
+  CHECK(self->layout.interp_gc_collecting == 7100);
+  CHECK(self->layout.tagged_slots());
+  SECTION("one before its first candidate") {
+    heap.put(runtime, 8, (told.version & ~std::uint64_t{0xff}) | 0xb3);  // beta 3
+    CHECK(read()->layout.minor == 0);
+  }
+  SECTION("one there is no table of") {
+    heap.put(runtime, 8, std::uint64_t{0x03f000f0});
+    CHECK(read()->layout.minor == 0);
+  }
+  SECTION("an offset beyond any struct") {
+    heap.put(runtime, told.lines, std::uint64_t{1} << 21);
+    CHECK_FALSE(read());
+  }
+}
+
+TEST_CASE("a field is in every version's layout, or in none after it went away", "[cpython]") {
+  CHECK(layouts().size() == 10);
+  for (const Layout& layout : layouts()) {
+    CAPTURE(layout.minor);
+    CHECK(find_layout(layout.minor) == &layout);
+    CHECK((layout.code_bytes >= 0) == (layout.minor <= 10));
+    CHECK((layout.code_adaptive >= 0) == (layout.minor >= 11));
+    CHECK((layout.frame_owner >= 0) == (layout.minor >= 11));
+    CHECK((layout.code_monitoring >= 0) == (layout.minor >= 12));
+    CHECK(layout.tagged_slots() == (layout.minor >= 14));
+    const int frame_sources = (layout.ts_frame >= 0) + (layout.cframe_current_frame >= 0) +
+                              (layout.ts_current_frame >= 0);
+    CHECK(frame_sources == 1);
+  }
+  CHECK(find_layout(5) == nullptr);
+  CHECK(find_layout(16) == nullptr);
 }
 
 TEST_CASE("the runtime of 3.13 tells its own offsets", "[cpython]") {

@@ -144,8 +144,11 @@ Read<Code> read_code(const Objects& objects, Addr at) {
   code.stack_size = number(layout.code_stacksize);
   code.locals =
       number(layout.code_nlocalsplus >= 0 ? layout.code_nlocalsplus : layout.code_nlocals);
+  code.first_traceable = number(layout.code_firsttraceable);
   code.line_table = table(layout.code_linetable);
   code.exception_table = table(layout.code_exceptiontable);
+  if (layout.code_monitoring >= 0)
+    code.monitoring = image.read_pointer(offset_by(at, layout.code_monitoring)).value_or(Addr{});
   if (layout.code_adaptive >= 0) {
     code.instructions = offset_by(at, layout.code_adaptive);
   } else if (const auto bytes = image.read_pointer(offset_by(at, layout.code_bytes))) {

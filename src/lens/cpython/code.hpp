@@ -8,6 +8,8 @@
 
 namespace coldcase::cpython {
 
+inline constexpr std::int64_t most_code = 1 << 24;  // bytes of instructions
+
 struct Code {
   Addr at;
   std::string file;        // co_filename as recorded
@@ -15,8 +17,10 @@ struct Code {
   bool qualified = false;  // name is a qualified one
   std::int32_t first_line = 0;
   std::int32_t stack_size = 0;
-  std::int32_t locals = 0;  // slots before the value stack (3.11+), or fast locals
-  Addr instructions;        // of the first one
+  std::int32_t locals = 0;           // slots before the value stack (3.11+), or fast locals
+  std::int32_t first_traceable = 0;  // 3.11+: the first instruction of a frame that is set up
+  Addr instructions;                 // of the first one
+  Addr monitoring;                   // 3.12+: _PyCoMonitoringData; null unless it was ever traced
   std::vector<std::byte> line_table;
   std::vector<std::byte> exception_table;
 };

@@ -7,7 +7,6 @@
 #include "lens/cpython/lens_parts.hpp"
 
 namespace coldcase::cpython {
-namespace {
 
 Frame label_of(const std::string& function, const std::string& file, std::uint32_t line) {
   Frame frame;
@@ -19,8 +18,6 @@ Frame label_of(const std::string& function, const std::string& file, std::uint32
   frame.in_app = ring_of_python(file) == Ring::application;
   return frame;
 }
-
-}  // namespace
 
 PythonFacts read_python(const View& view, const Pthreads& pthreads, const NativeWaits& native) {
   PythonFacts facts;
@@ -44,9 +41,10 @@ std::vector<Interpreted> interpret(const PythonFacts& facts, std::size_t thread_
     for (const PyThread& state : interpreter.threads) {
       if (!state.core_thread) continue;
       Interpreted& thread = all[*state.core_thread];
-      for (const auto& run : state.runs) {
+      for (std::size_t r = 0; r < state.runs.size(); ++r) {
         InterpretedRun frames;
-        for (const PythonFrame& frame : run) {
+        if (!state.anchors.empty()) frames.anchor = state.anchors[r];
+        for (const PythonFrame& frame : state.runs[r]) {
           const auto [at, fresh] = labels.try_emplace({frame.code->at.value, frame.line});
           if (fresh)
             at->second =
@@ -81,9 +79,12 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   add_gil(context);
   add_lock_waits(context);
   add_futures(context);
+  add_busy_databases(context);
   add_multiprocessing_waits(context);
   add_lock_holders(context);
   add_finalizers(context);
+  add_tasks(context);
+  add_finalization(context);
   add_labels(context);
 }
 

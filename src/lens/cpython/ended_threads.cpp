@@ -23,9 +23,8 @@ bool refers_to(const Objects& objects, Addr object, Addr wanted) {
 std::vector<EndedThread> find_ended_threads(const Objects& objects,
                                             const Interpreter& interpreter) {
   std::vector<EndedThread> ended;
-  const auto threading = find_module(objects, interpreter, "threading");
-  const auto dangling = threading ? objects.find_item(*threading, "_dangling") : std::nullopt;
-  const auto active = threading ? objects.find_item(*threading, "_active") : std::nullopt;
+  const auto dangling = find_global(objects, interpreter.at, "threading", "_dangling");
+  const auto active = find_global(objects, interpreter.at, "threading", "_active");
   const auto data = dangling ? objects.find_attribute(*dangling, "data") : std::nullopt;
   if (!data || !active) return ended;
   std::vector<Addr> living;
@@ -35,11 +34,11 @@ std::vector<EndedThread> find_ended_threads(const Objects& objects,
   });
   if (living.size() >= most_values) return ended;
   for (const Addr reference : read_items(objects, *data, most_dangling)) {
-    const auto thread = find_referent(objects, reference);
-    const bool lives = thread && std::ranges::find(living, *thread) != living.end();
+    const Addr thread = weak_target(objects, reference);
+    const bool lives = std::ranges::find(living, thread) != living.end();
     // _ident is None until it starts.
-    if (!thread || lives || !find_number(objects, *thread, "_ident")) continue;
-    ended.push_back({*thread, clean_text(find_text(objects, *thread, "_name"), 64)});
+    if (thread.value == 0 || lives || !find_number(objects, thread, "_ident")) continue;
+    ended.push_back({thread, clean_text(find_text(objects, thread, "_name"), 64)});
   }
   std::ranges::sort(ended, {}, [](const EndedThread& one) {
     return std::pair{one.name, one.object};

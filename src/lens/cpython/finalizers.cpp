@@ -61,21 +61,22 @@ void note_name(Between& between, std::string_view name, std::size_t frame) {
 // runs do not agree.
 std::vector<Between> read_between(const LensContext& context, std::size_t thread,
                                   std::size_t runs) {
+  const auto& run_at = context.stacks[thread].run_at;
+  if (run_at.size() != runs) return {};
   std::vector<Between> all(1);
   const auto& frames = context.view.threads.walks[thread].frames;
   for (std::size_t f = 0; f < frames.size(); ++f) {
-    const CodeName& name = context.view.threads.name_of(frames[f]);
-    if (name.symbol.starts_with("_PyEval_EvalFrameDefault")) {
+    if (all.size() <= runs && run_at[all.size() - 1] == f) {
       all.emplace_back();
       continue;
     }
+    const CodeName& name = context.view.threads.name_of(frames[f]);
     if (context.view.threads.rules.row(frames[f].row).module != context.runtime().module) continue;
     Between& between = all.back();
     for (const InlineName& inlined : name.inlines) note_name(between, inlined.function, f);
     note_name(between, name.symbol, f);
     between.nameless = between.nameless || name.symbol.empty();
   }
-  if (all.size() != runs + 1) all.clear();
   return all;
 }
 

@@ -1,239 +1,127 @@
-// Futures and the executors whose work fills them, as facts: who runs what somebody waits for, and
-// which workers could run what still stands in a queue.
+// asyncio's futures and tasks, field by field.
 #include <algorithm>
-#include <map>
 
 #include "base/text.hpp"
-#include "lens/cpython/object_waits.hpp"
-#include "lens/cpython/pools.hpp"
+#include "lens/cpython/event_loops.hpp"
 
 namespace coldcase::cpython {
 namespace {
 
-// Where a future stands.
-struct Place {
-  const RunningWork* running = nullptr;
-  const ThreadPool* pool = nullptr;  // it is queued there
-  std::size_t position = 0;          // in that queue
-  const ProcessPool* processes = nullptr;
-  std::string function;
-};
-
-std::map<std::uint64_t, Place> places_of(const Pools& pools) {
-  std::map<std::uint64_t, Place> places;
-  for (const ThreadPool& pool : pools.threads) {
-    for (std::size_t i = 0; i < pool.queued.size(); ++i) {
-      const Work& work = pool.queued[i];
-      places.try_emplace(work.future.value, Place{nullptr, &pool, i, nullptr, work.function});
-    }
-  }
-  for (const ProcessPool& pool : pools.processes) {
-    for (const Work& work : pool.unfinished)
-      places.try_emplace(work.future.value, Place{nullptr, nullptr, 0, &pool, work.function});
-  }
-  for (const RunningWork& running : pools.running)
-    places[running.work.future.value] = {&running, nullptr, 0, nullptr, running.work.function};
-  return places;
-}
-
-bool is_idle(const LensContext& context, const PyThread& worker, ResourceId queue) {
-  const auto& wait = context.ledger.thread(context.view.thread_id(*worker.core_thread)).wait;
-  return wait && std::ranges::find(wait->on, Ref(queue)) != wait->on.end();
-}
-
-// "ThreadPoolExecutor-0", or what it was given as thread_name_prefix.
-std::string prefix_of(const LensContext& context, const ThreadPool& pool) {
-  if (pool.executor) {
-    std::string prefix = find_text(context.objects(), *pool.executor, "_thread_name_prefix");
-    if (!prefix.empty()) return clean_text(prefix, 64);
-  }
-  const std::string& name = pool.workers.front()->name;  // prefix_0
-  const auto end = name.rfind('_');
-  return end == std::string::npos ? name : name.substr(0, end);
-}
-
-std::string details_of(const LensContext& context, const ThreadPool& pool, ResourceId queue) {
-  const auto idle = static_cast<std::size_t>(std::ranges::count_if(
-      pool.workers, [&](const PyThread* worker) { return is_idle(context, *worker, queue); }));
-  std::string text = counted(pool.workers.size(), "worker") + " named " + prefix_of(context, pool) +
-                     ": " + std::to_string(pool.workers.size() - idle) + " busy, " +
-                     std::to_string(idle) + " idle; " + std::to_string(pool.length) + " queued";
-  const bool ends =
-      pool.executor && find_number(context.objects(), *pool.executor, "_shutdown").value_or(0) != 0;
-  return ends ? text + ", shut down" : text;
-}
-
-// The executor, to which its queue of work belongs: its idle workers wait for it.
-ResourceId add_thread_pool(LensContext& context, const ThreadPool& pool) {
-  const Objects& objects = context.objects();
-  const Addr at = pool.executor.value_or(pool.queue);
-  const std::string type = pool.executor ? type_text(objects, Sort::thread_pool, *pool.executor)
-                                         : std::string(name_of(Sort::thread_pool));
-  const ResourceId id = context.ledger.resource_at(context.view.process, at, WaitKind::queue, type);
-  context.ledger.share(id, context.view.process, pool.queue);
-  ResourceFact& fact = context.ledger.resource(id);
-  const auto place = [&](const auto& one) { return one.address == at; };
-  std::ranges::stable_partition(fact.at, place);
-  fact.kind = WaitKind::queue;
-  fact.implementation = type;
-  fact.label = type + " " + prefix_of(context, pool);
-  fact.state = LockState::waiting;
-  fact.details = details_of(context, pool, id);
-  fact.words = {{"workers", Addr{}, pool.workers.size(), ""}, {"queued", Addr{}, pool.length, ""}};
-  if (pool.executor) {
-    if (const auto most = find_number(objects, *pool.executor, "_max_workers"))
-      fact.words.push_back({"_max_workers", Addr{}, static_cast<std::uint64_t>(*most), ""});
-  }
-  fact.owner_unknown_code = "no_owner";
-  fact.owner_unknown_text = "nobody owns it: some thread has to hand in work";
-  return id;
-}
-
-EvidenceId add_evidence(LensContext& context, ResourceId future, std::size_t thread,
-                        std::optional<std::uint32_t> frame, std::string text) {
-  Evidence evidence;
-  evidence.claim = std::move(text);
-  evidence.basis = Basis::memory;
-  evidence.thread = context.view.thread_id(thread);
-  evidence.frame = frame;
-  evidence.resource = future;
-  return context.ledger.add_evidence(std::move(evidence));
-}
-
-class Futures {
- public:
-  Futures(LensContext& context, const Pools& pools) : context_(context), places_(places_of(pools)) {
-    for (const ThreadPool& pool : pools.threads) pools_[&pool] = add_thread_pool(context, pool);
-  }
-
-  void run() {
-    // Resources are added below: only those there are now are futures that somebody waits for.
-    const std::size_t count = context_.ledger.facts.resources.size();
-    for (std::uint32_t i = 0; i < count; ++i) {
-      const ResourceFact& fact = context_.ledger.resource({i});
-      if (fact.kind != WaitKind::future || fact.at.empty() ||
-          fact.at.front().process != context_.view.process)
-        continue;
-      const auto place = places_.find(fact.at.front().address.value);
-      if (place != places_.end()) set_place({i}, place->second);
-    }
-  }
-
- private:
-  void set_place(ResourceId future, const Place& place) {
-    ResourceFact& fact = context_.ledger.resource(future);
-    if (!place.function.empty()) fact.label = "Future of " + place.function;
-    if (place.running != nullptr) {
-      fed_by_runner(future, *place.running);
-    } else if (place.pool != nullptr) {
-      fed_by_workers(future, place);
-    } else if (place.processes != nullptr) {
-      fed_by_manager(future, *place.processes);
-    }
-  }
-
-  void fed_by_runner(ResourceId future, const RunningWork& running) {
-    const std::size_t thread = *running.worker->core_thread;
-    const auto frame = context_.python_frame(thread, running.index);
-    add_feeder(
-        future, thread, Confidence::proved,
-        add_evidence(context_, future, thread, frame,
-                     "the work item that " + context_.lwp(thread) + " runs will fill this future"));
-    context_.ledger.resource(future).owner_unknown_text =
-        "nobody owns it: the worker that runs it has to finish";
-  }
-
-  // Any worker of the pool may take it, as soon as one is free.
-  void fed_by_workers(ResourceId future, const Place& place) {
-    ResourceFact& fact = context_.ledger.resource(future);
-    fact.part_of = pools_[place.pool];
-    fact.details += ", number " + std::to_string(place.position + 1) + " in the queue of " +
-                    prefix_of(context_, *place.pool);
-    fact.owner_unknown_text = "nobody owns it: a worker of its pool has to run it";
-    if (!place.pool->complete) return;  // a worker that was not read may be free
-    for (const PyThread* worker : place.pool->workers) {
-      const std::size_t thread = *worker->core_thread;
-      add_feeder(future, thread, Confidence::proved,
-                 add_evidence(context_, future, thread, std::nullopt,
-                              "its work item stands in the queue from which " +
-                                  context_.lwp(thread) + " takes work"));
-    }
-  }
-
-  void fed_by_manager(ResourceId future, const ProcessPool& pool) {
-    const std::size_t thread = *pool.manager->core_thread;
-    ResourceFact& fact = context_.ledger.resource(future);
-    fact.details += ", in a ProcessPoolExecutor of " + counted(pool.processes, "process") +
-                    (pool.processes == 1 ? "" : "es") + " with " +
-                    std::to_string(pool.unfinished.size()) + " unfinished";
-    fact.owner_unknown_text = "nobody owns it: a process of its pool has to finish it";
-    add_feeder(future, thread, Confidence::very_likely,
-               add_evidence(context_, future, thread, std::nullopt,
-                            "its work item is among those for which " + context_.lwp(thread) +
-                                " takes the results from the pool's processes"));
-  }
-
-  void add_feeder(ResourceId future, std::size_t thread, Confidence sure, EvidenceId evidence) {
-    Owner feeder;
-    feeder.by = context_.view.thread_id(thread);
-    feeder.confidence = sure;
-    feeder.basis = Basis::memory;
-    feeder.evidence = {evidence};
-    context_.ledger.resource(future).feeders.push_back(std::move(feeder));
-  }
-
-  LensContext& context_;
-  std::map<std::uint64_t, Place> places_;
-  std::map<const ThreadPool*, ResourceId> pools_;
-};
-
-bool waits_without_end(const LensContext& context, const Owner& feeder) {
-  const ThreadId id = feeder.by.as<RefKind::thread>();
-  const auto& wait = context.ledger.thread(id).wait;
-  return wait && wait->ends != Ends::timeout && !wait->on.empty();
-}
-
-// Of several futures that all have to be done, the one that says most about why it takes so long:
-// one that is not run, or whose worker waits itself.
-Ref last_to_come(const LensContext& context, const std::vector<Ref>& futures) {
-  const auto rank = [&](Ref ref) {
-    const ResourceFact& fact = context.ledger.resource(ref.as<RefKind::resource>());
-    const bool blocked =
-        !fact.feeders.empty() && std::ranges::all_of(fact.feeders, [&](const Owner& feeder) {
-          return waits_without_end(context, feeder);
-        });
-    return blocked ? 2 : fact.feeders.empty() ? 0 : 1;
-  };
-  return *std::ranges::max_element(futures, {}, rank);
-}
-
-// concurrent.futures.wait for all of them: the wait names one, of which it is true alone.
-void narrow_waits(LensContext& context, const Interpreter& interpreter) {
-  for (const PyThread& state : interpreter.threads) {
-    if (!state.core_thread) continue;
-    const ThreadId id = context.view.thread_id(*state.core_thread);
-    const auto& wait = context.ledger.thread(id).wait;
-    if (!wait || wait->kind != WaitKind::future || wait->on.size() < 2) continue;
-    const auto frame =
-        find_library_frame(context.objects(), state, "concurrent.futures._base", "wait");
-    const auto waiter =
-        frame ? find_local(context.objects(), *frame->frame, "waiter") : std::nullopt;
-    // Of wait()'s own waiters this one alone counts down.
-    if (!waiter || !context.objects().find_attribute(*waiter, "num_pending_calls")) continue;
-    Wait narrowed = *wait;
-    narrowed.on = {last_to_come(context, wait->on)};
-    context.ledger.set_wait(id, std::move(narrowed));
-  }
-}
+constexpr std::size_t most_callbacks = 1'000;
+constexpr std::int64_t most_words = 4'096 / 8;
 
 }  // namespace
 
-void add_futures(LensContext& context) {
-  for (const Interpreter& interpreter : context.runtime().interpreters) {
-    const Pools pools = read_pools(context.objects(), interpreter);
-    Futures(context, pools).run();
-    narrow_waits(context, interpreter);
+Futures::Form Futures::form_of(Addr object) const {
+  const auto type = objects_.read_type(object);
+  if (!type || object.value == 0) return Form::none;
+  const auto [at, fresh] = forms_.try_emplace(type->value, Form::none);
+  if (!fresh) return at->second;
+  if (is_kind_of(objects_, object, "_asyncio.Task")) {
+    at->second = Form::task;
+  } else if (is_kind_of(objects_, object, "_asyncio.Future")) {
+    at->second = Form::future;
+  } else if (is_kind_of(objects_, object, "Task") && objects_.find_attribute(object, "_coro")) {
+    at->second = Form::python_task;
+  } else if (is_kind_of(objects_, object, "Future") &&
+             module_of_class(objects_, object).starts_with("asyncio.")) {
+    at->second = Form::python_future;
   }
+  return at->second;
+}
+
+bool Futures::is_task(Addr object) const {
+  const Form form = form_of(object);
+  return form == Form::task || form == Form::python_task;
+}
+
+bool Futures::is_future(Addr object) const {
+  return form_of(object) != Form::none;
+}
+
+// A class derived from it is larger, never smaller.
+bool Futures::misfits(Addr task) const {
+  const std::int64_t size = objects_.type_basic_size(task);
+  const bool own = objects_.type_name(task) == "_asyncio.Task";
+  return form_of(task) == Form::task &&
+         (own ? size != layout_.task_size : size < layout_.task_size);
+}
+
+Addr Futures::field(Addr future, std::int32_t offset, std::string_view attribute) const {
+  const Form form = form_of(future);
+  if (form == Form::none) return {};
+  if (form == Form::task || form == Form::future) {
+    return objects_.image().read_pointer(offset_by(future, offset)).value_or(Addr{});
+  }
+  return objects_.find_attribute(future, attribute).value_or(Addr{});
+}
+
+bool Futures::is_pending(Addr future) const {
+  const Form form = form_of(future);
+  if (form == Form::task || form == Form::future) {
+    const auto state = objects_.image().read<std::int32_t>(offset_by(future, layout_.future_state));
+    return state && *state == 0;
+  }
+  const auto state = objects_.find_attribute(future, "_state");
+  return state && objects_.read_str(*state).value_or("") == "PENDING";
+}
+
+Addr Futures::loop_of(Addr future) const {
+  return field(future, layout_.future_loop, "_loop");
+}
+
+Addr Futures::coroutine_of(Addr task) const {
+  return field(task, layout_.task_coro, "_coro");
+}
+
+Addr Futures::waiter_of(Addr task) const {
+  const Addr waiter = field(task, layout_.task_waiter, "_fut_waiter");
+  return is_none(objects_, waiter) ? Addr{} : waiter;
+}
+
+// From 3.12 on a task that was given no name has a number until somebody asks for its name.
+std::string Futures::name_of(Addr task) const {
+  const Addr name = field(task, layout_.task_name, "_name");
+  if (const auto text = objects_.read_str(name)) return clean_text(*text, 128);
+  const auto number = objects_.read_int(name);
+  return number ? "Task-" + std::to_string(*number) : std::string{};
+}
+
+std::vector<Addr> Futures::callbacks_of(Addr future) const {
+  std::vector<Addr> called;
+  const Form form = form_of(future);
+  const Addr first = form == Form::task || form == Form::future
+                         ? field(future, layout_.future_callback, "")
+                         : Addr{};
+  if (!is_none(objects_, first)) called.push_back(first);
+  const Addr list = field(future, layout_.future_callbacks, "_callbacks");
+  for (const Addr entry : read_list(objects_, list, most_callbacks)) {
+    // (callback, context)
+    if (!objects_.has_flag(entry, flag_tuple)) continue;
+    const auto callback =
+        objects_.image().read_pointer(offset_by(entry, objects_.layout().tuple_items));
+    if (callback) called.push_back(*callback);
+  }
+  return called;
+}
+
+std::vector<Addr> words_of(const Objects& objects, Addr object) {
+  std::vector<Addr> words;
+  const std::int64_t size = objects.type_basic_size(object);
+  for (std::int64_t i = 2; i < std::min(size / 8, most_words); ++i) {
+    const auto word = objects.image().read_pointer(offset_by(object, i * 8));
+    if (word && word->value != 0 && word->value % 8 == 0) words.push_back(*word);
+  }
+  return words;
+}
+
+std::vector<std::vector<Addr>> read_due(const Objects& objects, const EventLoop& loop,
+                                        std::size_t most) {
+  std::vector<std::vector<Addr>> due;
+  if (loop.ready.value == 0) return due;
+  for (const Addr handle : read_deque(objects, loop.ready, most))
+    due.push_back(words_of(objects, handle));
+  return due;
 }
 
 }  // namespace coldcase::cpython

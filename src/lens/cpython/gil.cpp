@@ -57,8 +57,10 @@ void find_asleep(const View& view, const Runtime& runtime, const NativeWaits& na
     if (!native.futexes[i]) continue;
     const std::uint64_t word = native.futexes[i]->address.value;
     for (std::size_t k = 0; k < runtime.interpreters.size(); ++k) {
-      const Addr gil = runtime.interpreters[k].gil;
-      if (gil.value == 0 || word - gil.value >= static_cast<std::uint64_t>(gil_size)) continue;
+      const auto& parts = runtime.interpreters[k].gil_words.parts;
+      const bool inside =
+          std::ranges::any_of(parts, [&](const Range& part) { return part.contains(Addr{word}); });
+      if (!inside) continue;
       GilWait wait{i, k, std::nullopt, std::nullopt, false};
       set_frames(view, runtime, wait);
       waits.push_back(wait);

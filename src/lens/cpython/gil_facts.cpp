@@ -18,14 +18,15 @@ void add_runtime(LensContext& context) {
     if (interpreter.gc_running) one.gc = GcFact{*interpreter.gc_running, std::nullopt, {}};
     if (interpreter.gil.value != 0) {
       one.gil = context.ledger.resource_at(context.view.process, interpreter.gil, WaitKind::gil,
-                                           "struct _gil_runtime_state");
+                                           interpreter.gil_words.source);
       ResourceFact& gil = context.ledger.resource(one.gil);
       gil.label = runtime.interpreters.size() > 1 && context.gils.size() > 0
                       ? "the GIL of interpreter " + std::to_string(context.gils.size())
                       : "the GIL";
       gil.state = interpreter.gil_locked ? LockState::locked : LockState::free;
       gil.words = {{"locked", Addr{}, interpreter.gil_locked ? 1u : 0u, ""},
-                   {"last_holder", Addr{}, interpreter.gil_holder.value, "a thread state"}};
+                   {std::string(interpreter.gil_words.holder_name), Addr{},
+                    interpreter.gil_holder.value, "a thread state"}};
     }
     context.gils.push_back(one.gil);
     fact.interpreters.push_back(one);
@@ -87,18 +88,19 @@ static void add_gil_holder(LensContext& context, std::size_t k) {
   }
   const ThreadId thread = context.view.thread_id(*holder->core_thread);
   gil.words[1].means = context.lwp(*holder->core_thread);
+  const GilWords& words = interpreter.gil_words;
   Evidence evidence;
-  evidence.claim =
-      "the interpreter's own record: locked is 1 and last_holder is the thread state of " +
-      context.lwp(*holder->core_thread);
+  evidence.claim = "the interpreter's own record: " +
+                   std::string(words.locked.value != 0 ? "locked is 1 and " : "") +
+                   std::string(words.holder_name) + " is the thread state of " +
+                   context.lwp(*holder->core_thread);
   evidence.basis = Basis::interpreter;
   evidence.thread = thread;
   evidence.resource = context.gils[k];
-  evidence.address = offset_by(interpreter.gil, gil_last_holder);
-  evidence.words = {
-      {"", offset_by(interpreter.gil, gil_locked_word), 1, ""},
-      {"", offset_by(interpreter.gil, gil_last_holder), interpreter.gil_holder.value, ""}};
-  evidence.source = "struct _gil_runtime_state, CPython " + context.runtime().version;
+  evidence.address = words.holder;
+  if (words.locked.value != 0) evidence.words.push_back({"", words.locked, 1, ""});
+  evidence.words.push_back({"", words.holder, interpreter.gil_holder.value, ""});
+  evidence.source = std::string(words.source) + ", CPython " + context.runtime().version;
   const EvidenceId id = context.ledger.add_evidence(std::move(evidence));
   Hold hold;
   hold.resource = context.gils[k];
@@ -138,14 +140,16 @@ static void add_gil_wait(LensContext& context, const GilWait& wait) {
     waits.confidence = Confidence::proved;
     waits.syscall_number = call_futex;
     waits.syscall_name = "futex";
-    const ResourceId condition =
-        context.ledger.resource_at(context.view.process, offset_by(interpreter.gil, gil_cond),
-                                   WaitKind::condition, "pthread_cond_t");
-    ResourceFact& part = context.ledger.resource(condition);
-    part.label = "gil_cond";
-    part.part_of = context.gils[wait.interpreter];
-    part.state = LockState::waiting;
-    waits.at = condition;
+    if (interpreter.gil_words.condition.value != 0) {
+      const ResourceId condition =
+          context.ledger.resource_at(context.view.process, interpreter.gil_words.condition,
+                                     WaitKind::condition, "pthread_cond_t");
+      ResourceFact& part = context.ledger.resource(condition);
+      part.label = "gil_cond";
+      part.part_of = context.gils[wait.interpreter];
+      part.state = LockState::waiting;
+      waits.at = condition;
+    }
   }
   waits.evidence = {context.ledger.add_evidence(std::move(evidence))};
   const auto callback = context.facts.callbacks.find(wait.core_thread);

@@ -17,9 +17,7 @@ std::optional<std::size_t> find_thread(const LensContext& context, std::uint64_t
 std::optional<Addr> find_thread_of_lock(const LensContext& context, Addr lock) {
   std::optional<Addr> found;
   for (const Interpreter& interpreter : context.runtime().interpreters) {
-    const auto threading = find_module(context.objects(), interpreter, "threading");
-    const auto active =
-        threading ? context.objects().find_item(*threading, "_active") : std::nullopt;
+    const auto active = find_global(context.objects(), interpreter.at, "threading", "_active");
     if (!active) continue;
     context.objects().each_item(*active, [&](Addr, Addr thread) {
       if (context.objects().find_attribute(thread, "_tstate_lock") == lock) found = thread;

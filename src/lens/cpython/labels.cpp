@@ -154,12 +154,10 @@ void NameSearch::add_variable(const std::string& name, Addr value, bool deep) {
 void NameSearch::look_at_locals(const PythonFrame& frame, bool deep) {
   const auto names = read_local_names(objects_, frame.code->at);
   for (std::size_t i = 0; i < std::min(names.size(), most_locals) && step(); ++i) {
-    auto value = objects_.image().read_pointer(
+    const auto slot = objects_.read_slot(
         offset_by(frame.at, objects_.layout().frame_locals + static_cast<std::int64_t>(i * 8)));
-    if (!value || value->value == 0) continue;
-    if (objects_.type_name(*value) == "cell")
-      value = objects_.image().read_pointer(offset_by(*value, object_body));
-    if (value && value->value != 0) add_variable(clean_text(names[i], most_name), *value, deep);
+    const Addr value = slot ? out_of_cell(objects_, *slot) : Addr{};
+    if (value.value != 0) add_variable(clean_text(names[i], most_name), value, deep);
   }
 }
 

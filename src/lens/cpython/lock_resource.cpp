@@ -23,7 +23,9 @@ ResourceId lock_resource(LensContext& context, const LockObject& lock) {
   if (!lock.recursive) {
     fact.owner_unknown_code = "owner_not_recorded";
     fact.owner_unknown_text =
-        "a threading.Lock does not record who took it, and no thread is inside a with block of it";
+        "a threading.Lock does not record who took it, and no frame tells: no with block of it is "
+        "open, and no call of acquire() stands without its release. A thread that has ended, or "
+        "native code, may have taken it";
     return id;
   }
   fact.words = {{"rlock_owner", Addr{}, lock.owner, ""}, {"rlock_count", Addr{}, lock.count, ""}};

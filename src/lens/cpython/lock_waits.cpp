@@ -43,6 +43,7 @@ void add_lock_waits(LensContext& context) {
       if (state.runs.empty() || state.runs.front().empty()) continue;
       const Addr word = awaited_word(context.view, thread, *futex);
       if (wait_for_module_lock(context, thread, state, word)) continue;
+      if (wait_for_import_lock(context, thread, word)) continue;
       const Sleeper sleeper{state, thread, find_calls(context.objects(), state),
                             find_awaited(context.objects(), state, word), ended};
       if (wait_for_signal(context, sleeper) || wait_for_end(context, sleeper)) continue;

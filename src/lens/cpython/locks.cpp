@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "lens/cpython/opcodes.hpp"
 #include "lens/cpython/values.hpp"
 
 namespace coldcase::cpython {
@@ -11,14 +12,20 @@ namespace {
 constexpr std::int32_t setup_finally = 122;  // block type, opcode SETUP_FINALLY, 3.6 to 3.10
 constexpr std::int32_t most_slots = 4096;
 
+// The manager an exit callable is bound to. From 3.14 on the callable is a plain function or a
+// method descriptor and the slot after it holds the manager; that slot is NULL where it is bound.
 std::optional<WithMarker> marker_at(const Objects& objects, Addr slot) {
-  const auto exit = objects.image().read_pointer(slot);
-  if (!exit || exit->value == 0) return std::nullopt;
+  const bool pairs = objects.layout().tagged_slots();
+  const auto exit = objects.read_slot(slot);
+  if (!exit) return std::nullopt;
+  if (pairs) {
+    if (const auto self = objects.read_slot(offset_by(slot, 8))) return WithMarker{*exit, *self};
+  }
   const std::string& type = objects.type_name(*exit);
   if (type != "builtin_function_or_method" && type != "method") return std::nullopt;
   const auto self = objects.image().read_pointer(offset_by(*exit, bound_self));
   if (!self) return std::nullopt;
-  return WithMarker{*exit, *self};
+  return WithMarker{*exit, *self, 0};
 }
 
 // To 3.10: the block stack. The block is pushed after __enter__ returned, so a waiter has none.
@@ -37,11 +44,11 @@ std::vector<WithMarker> markers_from_blocks(const Objects& objects, const Python
     if (!block || block->type != setup_finally || block->level < 1 || block->level > most_slots)
       continue;
     const std::int64_t at = std::int64_t{block->handler} * (layout.lasti_is_index() ? 2 : 1);
-    const auto opcode = image.read<std::uint8_t>(offset_by(frame.code->instructions, at));
-    if (!opcode || *opcode != layout.op_with_except_start) continue;
+    if (original_opcode(objects, *frame.code, at) != layout.op_with_except_start) continue;
     if (const auto marker =
             marker_at(objects, offset_by(*stack, (std::int64_t{block->level} - 1) * 8))) {
       markers.push_back(*marker);
+      markers.back().handler = at;
     }
   }
   return markers;
@@ -50,21 +57,21 @@ std::vector<WithMarker> markers_from_blocks(const Objects& objects, const Python
 // From 3.11: the chain of handlers that cover the instruction, from the exception table.
 std::vector<WithMarker> markers_from_table(const Objects& objects, const PythonFrame& frame) {
   const Layout& layout = objects.layout();
-  const MemoryImage& image = objects.image();
   std::vector<WithMarker> markers;
   std::set<std::int64_t> visited;
   const Addr base = offset_by(frame.at, layout.frame_locals + std::int64_t{frame.code->locals} * 8);
+  const std::int32_t width = layout.tagged_slots() ? 2 : 1;
   std::int64_t offset = frame.lasti;
   while (const auto handler = find_handler(*frame.code, offset)) {
     if (!visited.insert(handler->target).second || visited.size() > 100) break;
-    const auto code = image.read<std::array<std::uint8_t, 4>>(
-        offset_by(frame.code->instructions, handler->target));
-    if (code && (*code)[0] == layout.op_push_exc_info &&
-        (*code)[2] == layout.op_with_except_start && handler->depth >= 1 &&
-        handler->depth <= frame.code->stack_size) {
+    const bool with_body =
+        original_opcode(objects, *frame.code, handler->target) == layout.op_push_exc_info &&
+        original_opcode(objects, *frame.code, handler->target + 2) == layout.op_with_except_start;
+    if (with_body && handler->depth >= width && handler->depth <= frame.code->stack_size) {
       if (const auto marker =
-              marker_at(objects, offset_by(base, (std::int64_t{handler->depth} - 1) * 8))) {
+              marker_at(objects, offset_by(base, (std::int64_t{handler->depth} - width) * 8))) {
         markers.push_back(*marker);
+        markers.back().handler = handler->target;
       }
     }
     offset = handler->target;
@@ -74,16 +81,42 @@ std::vector<WithMarker> markers_from_table(const Objects& objects, const PythonF
 
 }  // namespace
 
+// What the frame itself says: stacktop, -1 in the innermost frame of a native call (3.11 to 3.13);
+// stackpointer, null while the frame's own instructions run (3.14 on).
+std::optional<std::int32_t> find_live_slots(const Objects& objects, const PythonFrame& frame) {
+  const Layout& layout = objects.layout();
+  const std::int64_t most = std::int64_t{frame.code->locals} + frame.code->stack_size;
+  std::int64_t live = -1;
+  if (layout.frame_stackpointer >= 0) {
+    const auto top = objects.image().read_pointer(offset_by(frame.at, layout.frame_stackpointer));
+    const Addr first = offset_by(frame.at, layout.frame_locals);
+    if (!top || *top < first || top->value % 8 != 0) return std::nullopt;
+    live = static_cast<std::int64_t>((top->value - first.value) / 8);
+  } else if (layout.frame_stacktop >= 0) {
+    live =
+        objects.image().read<std::int32_t>(offset_by(frame.at, layout.frame_stacktop)).value_or(-1);
+  }
+  if (live < frame.code->locals || live > most || live > most_slots) return std::nullopt;
+  return static_cast<std::int32_t>(live);
+}
+
 std::vector<Addr> read_slots(const Objects& objects, const PythonFrame& frame) {
   const Layout& layout = objects.layout();
   const std::int32_t count =
-      std::clamp(frame.code->locals + frame.code->stack_size + 16, 0, most_slots);
+      find_live_slots(objects, frame)
+          .value_or(std::clamp(frame.code->locals + frame.code->stack_size + 16, 0, most_slots));
   std::vector<Addr> slots;
-  for (std::int32_t i = 0; i < count; ++i) {
-    const auto value = objects.image().read_pointer(
-        offset_by(frame.at, layout.frame_locals + std::int64_t{i} * 8));
-    if (!value) break;
-    if (value->value != 0 && value->value % 8 == 0) slots.push_back(*value);
+  for (std::int32_t done = 0; done < count;) {
+    const Bytes bytes =
+        objects.image().view(offset_by(frame.at, layout.frame_locals + std::int64_t{done} * 8),
+                             static_cast<Size>(count - done) * 8);
+    if (bytes.size() < 8) break;
+    for (std::size_t at = 0; at + 8 <= bytes.size(); at += 8, ++done) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, bytes.data() + at, sizeof word);
+      const auto value = untag_slot(word, layout.tagged_slots());
+      if (value && value->value % 8 == 0) slots.push_back(*value);
+    }
   }
   return slots;
 }
@@ -96,12 +129,15 @@ std::optional<LockObject> read_lock(const Objects& objects, Addr at) {
   LockObject lock;
   lock.at = at;
   lock.recursive = recursive;
-  if (!recursive &&
-      objects.type_basic_size(at) == 24) {  // PyMutex: bit 0 locked, bit 1 has waiters
+  // PyMutex: bit 0 locked, bit 1 has waiters. 3.14's RLock: a _PyRecursiveMutex, its level one less
+  // than its depth.
+  if (objects.type_basic_size(at) == (recursive ? 40 : 24)) {
     lock.word = offset_by(at, object_body);
     const auto byte = image.read<std::uint8_t>(lock.word);
     if (!byte) return std::nullopt;
     lock.locked = (*byte & 1) != 0;
+    if (recursive) lock.owner = image.read<std::uint64_t>(offset_by(at, 24)).value_or(0);
+    if (lock.owner != 0) lock.count = image.read<std::uint64_t>(offset_by(at, 32)).value_or(0) + 1;
     return lock;
   }
   const auto semaphore = image.read_pointer(offset_by(at, object_body));
@@ -138,9 +174,8 @@ std::optional<Addr> find_self(const Objects& objects, const PythonFrame& frame) 
   if (frame.code->locals < 1) return std::nullopt;
   const auto names = read_local_names(objects, frame.code->at);
   if (names.empty() || names[0] != "self") return std::nullopt;
-  const auto value =
-      objects.image().read_pointer(offset_by(frame.at, objects.layout().frame_locals));
-  if (!value || value->value == 0) return std::nullopt;
+  const auto value = objects.read_slot(offset_by(frame.at, objects.layout().frame_locals));
+  if (!value) return std::nullopt;
   if (objects.type_name(*value) == "cell") {
     const auto inside = objects.image().read_pointer(offset_by(*value, object_body));
     return inside && inside->value != 0 ? std::optional(*inside) : std::nullopt;

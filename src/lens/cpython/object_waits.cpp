@@ -72,8 +72,7 @@ bool wait_for_simple_queue(LensContext& context, const Sleeper& sleeper) {
   return true;
 }
 
-// wait() and as_completed() of several futures: those of their `fs` that are not done. A waiter for
-// all of them is narrowed to one when it is known who runs them.
+// wait() and as_completed() of several futures: those of their `fs` that are not done.
 bool wait_for_futures(LensContext& context, const Sleeper& sleeper) {
   const auto call = std::ranges::find(sleeper.calls, Use::several, &StdlibCall::use);
   if (call == sleeper.calls.end()) return false;
@@ -92,6 +91,9 @@ bool wait_for_futures(LensContext& context, const Sleeper& sleeper) {
   if (claim.on.empty()) return false;
   claim.text = "it waits in concurrent.futures for " + counted(unfinished, "unfinished future");
   claim.timeout_ms = asked_timeout(objects, *call->frame);
+  // Of the kinds of waiters that wait() makes the one for all of them alone counts down.
+  const auto waiter = find_local(objects, *call->frame, "waiter");
+  if (waiter && objects.find_attribute(*waiter, "num_pending_calls")) claim.all = true;
   claim_wait(context, sleeper.thread, claim);
   return true;
 }
@@ -144,6 +146,7 @@ void claim_wait(LensContext& context, std::size_t thread, const WaitClaim& claim
   wait.mode = claim.mode;
   wait.on = claim.on;
   wait.then = claim.then;
+  wait.all = claim.all;
   wait.frame = context.python_frame(thread, claim.frame);
   wait.confidence = std::min(wait.confidence, claim.most);
   if (wait.ends == Ends::timeout && claim.timeout_ms) wait.timeout_ms = claim.timeout_ms;

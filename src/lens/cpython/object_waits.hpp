@@ -39,6 +39,7 @@ struct WaitClaim {
   Confidence most = Confidence::proved;
   std::optional<Mode> mode{};
   ResourceId then{};
+  std::optional<bool> all{};
   bool for_work = false;  // an idle thread's wait
   std::optional<std::uint64_t> timeout_ms{};
 };

@@ -7,11 +7,10 @@
 namespace coldcase::cpython {
 namespace {
 
-// PyTypeObject (Include/cpython/object.h), equal in 3.8 to 3.15 with a GIL.
+// PyTypeObject (Include/cpython/object.h), equal in 3.6 to 3.15 with a GIL.
 constexpr std::int64_t type_tp_name = 24, type_basicsize = 32, type_tp_flags = 168,
                        type_dictoffset = 288;
-constexpr std::int64_t var_size = 16, tuple_items = 24, bytes_data = 32, str_length = 16,
-                       str_state = 32;
+constexpr std::int64_t var_size = 16, bytes_data = 32, str_length = 16, str_state = 32;
 constexpr std::int64_t dict_keys = 32, dict_values = 40;
 constexpr std::uint64_t most_items = 65'536, most_text = 65'536;
 
@@ -61,6 +60,19 @@ std::uint64_t Objects::type_flags(Addr object) const {
 }
 std::int64_t Objects::type_basic_size(Addr object) const {
   return type_of(object).basic_size;
+}
+
+// 3.14 on, _PyStackRef (Include/internal/pycore_stackref.h): both low bits 0, a reference that is
+// owned; 1, one that is borrowed (1 alone: NULL); 3, a small integer; 2, an error mark (3.15).
+std::optional<Addr> untag_slot(std::uint64_t bits, bool tagged) {
+  if (tagged && (bits & 2) != 0) return std::nullopt;
+  const std::uint64_t value = tagged ? bits & ~std::uint64_t{1} : bits;
+  return value == 0 ? std::nullopt : std::optional(Addr{value});
+}
+
+std::optional<Addr> Objects::read_slot(Addr at) const {
+  const auto bits = image_.read<std::uint64_t>(at);
+  return bits ? untag_slot(*bits, layout_.tagged_slots()) : std::nullopt;
 }
 
 Read<std::string> Objects::read_str(Addr object) const {
@@ -124,8 +136,8 @@ Read<std::vector<Addr>> Objects::read_tuple(Addr object) const {
   if (!count || *count > most_items) return fault(object);
   std::vector<Addr> items;
   for (std::uint64_t i = 0; i < *count; ++i) {
-    const auto item =
-        image_.read_pointer(offset_by(object, tuple_items + static_cast<std::int64_t>(i * 8)));
+    const auto item = image_.read_pointer(
+        offset_by(object, layout_.tuple_items + static_cast<std::int64_t>(i * 8)));
     if (!item) return tl::make_unexpected(item.error());
     items.push_back(*item);
   }

@@ -18,6 +18,9 @@ inline constexpr std::uint64_t flag_long = 1u << 24, flag_list = 1u << 25, flag_
                                flag_bytes = 1u << 27, flag_unicode = 1u << 28, flag_dict = 1u << 29,
                                flag_managed_dict = 1u << 4, flag_inline_values = 1u << 2;
 
+// What the word of a slot refers to; `tagged`: the layout's tagged_slots().
+std::optional<Addr> untag_slot(std::uint64_t bits, bool tagged);
+
 class Objects {
  public:
   Objects(const MemoryImage& image, const Layout& layout) : image_(image), layout_(layout) {}
@@ -25,6 +28,9 @@ class Objects {
   const Layout& layout() const { return layout_; }
 
   Read<Addr> read_type(Addr object) const { return image_.read_pointer(offset_by(object, 8)); }
+  // What a slot of a frame's locals or value stack refers to; nothing for one that is empty, holds
+  // a small integer or is not there. Every slot is read through this.
+  std::optional<Addr> read_slot(Addr at) const;
   // tp_name of the object's type, e.g. "_thread.lock"; cached per type.
   const std::string& type_name(Addr object) const;
   std::uint64_t type_flags(Addr object) const;

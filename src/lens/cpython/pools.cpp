@@ -26,23 +26,24 @@ Work read_work(const Objects& objects, Addr item) {
 
 std::optional<Addr> find_executor(const Objects& objects, const PythonFrame& frame) {
   const auto reference = find_local(objects, frame, "executor_reference");
-  return reference ? find_referent(objects, *reference) : std::nullopt;
+  const Addr executor = reference ? weak_target(objects, *reference) : Addr{};
+  return executor.value != 0 ? std::optional(executor) : std::nullopt;
 }
 
 // concurrent.futures.thread._threads_queues: a weak dictionary from each worker's Thread object to
 // the queue it serves, for all executors.
 bool knows_all_workers(const Objects& objects, const Interpreter& interpreter,
                        const ThreadPool& pool) {
-  const auto module = find_module(objects, interpreter, "concurrent.futures.thread");
-  const auto weak = module ? objects.find_item(*module, "_threads_queues") : std::nullopt;
+  const auto weak =
+      find_global(objects, interpreter.at, "concurrent.futures.thread", "_threads_queues");
   const auto data = weak ? objects.find_attribute(*weak, "data") : std::nullopt;
   if (!data) return false;
   bool all = true;
   const bool read = objects.each_item(*data, [&](Addr key, Addr queue) {
-    const auto thread = queue == pool.queue ? find_referent(objects, key) : std::nullopt;
-    const auto ident = thread ? find_number(objects, *thread, "_ident") : std::nullopt;
+    const Addr thread = queue == pool.queue ? weak_target(objects, key) : Addr{};
+    const auto ident = thread.value != 0 ? find_number(objects, thread, "_ident") : std::nullopt;
     if (!ident) {
-      all = all && !thread;  // not started yet: it may still come
+      all = all && thread.value == 0;  // not started yet: it may still come
       return true;
     }
     const auto is_it = [&](const auto& state) {
@@ -97,7 +98,8 @@ void read_manager(const Objects& objects, const PyThread& state, Pools& pools) {
     unfinished = objects.find_attribute(*self, "pending_work_items");
     processes = objects.find_attribute(*self, "processes");
     const auto reference = objects.find_attribute(*self, "executor_reference");
-    if (reference) pool.executor = find_referent(objects, *reference);
+    const Addr executor = reference ? weak_target(objects, *reference) : Addr{};
+    if (executor.value != 0) pool.executor = executor;
   }
   if (!unfinished || !objects.has_flag(*unfinished, flag_dict)) return;
   pool.manager = &state;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "lens/cpython/code.hpp"
+#include "lens/cpython/gil_words.hpp"
+#include "lens/cpython/locate.hpp"
 #include "lens/glibc/pthread.hpp"
 #include "lens/view.hpp"
 
@@ -20,6 +22,9 @@ struct PyThread {
   std::optional<std::size_t> core_thread;
   // Frames run by one native call of the evaluation function each, innermost first.
   std::vector<std::vector<PythonFrame>> runs;
+  // For each of them, something that lies in the stack frame of that native call (3.10 on: its
+  // CFrame; 3.12 on: the frame that marks the boundary). Empty when they do not agree.
+  std::vector<Addr> anchors;
   std::optional<std::int32_t> state;  // 3.13+: 0 detached, 1 attached
   std::string name;                   // from threading._active
   std::optional<bool> daemon;
@@ -28,15 +33,16 @@ struct PyThread {
 struct Interpreter {
   Addr at;
   std::vector<PyThread> threads;
-  Addr gil;  // struct _gil_runtime_state
+  Addr gil;  // what stands for it: struct _gil_runtime_state; in 3.6 one of its variables
   bool gil_locked = false;
   Addr gil_holder;  // thread state; stands only when locked
-  Addr gc_word;     // `collecting`: an int, 0 or 1
+  GilWords gil_words;
+  Addr gc_word;  // `collecting`: an int, 0 or 1
   std::optional<bool> gc_running;
 };
 
 struct Runtime {
-  Addr at;  // _PyRuntime
+  Addr at;  // _PyRuntime; of 3.6, interp_head
   const Module* module = nullptr;
   std::string version;  // "3.11.2", "3.11" when the micro version is unknown
   bool free_threaded = false;
@@ -54,24 +60,22 @@ class Python {
   Runtime runtime;
   const Objects& objects() const { return *objects_; }
   Codes& codes() { return *codes_; }
+  // The frame at this address; nothing when there is none.
+  std::optional<PythonFrame> read_frame(Addr at);
 
  private:
   void read_interpreters(const View& view, const Pthreads& pthreads);
+  Interpreter read_interpreter(const View& view, const Pthreads& pthreads, Addr at);
   PyThread read_thread(const View& view, const Pthreads& pthreads, Addr at);
   void read_frames(PyThread& thread);
+  bool is_incomplete(const PythonFrame& frame, std::uint8_t owner) const;
   std::string find_qualified_name(const PythonFrame& frame, Addr code) const;
   void qualify_names(const PyThread& thread);
   void read_thread_names(Interpreter& interpreter);
-  std::optional<PythonFrame> read_frame(Addr at);
 
-  std::optional<Layout> own_layout_;
+  Located located_;
   std::unique_ptr<Objects> objects_;
   std::unique_ptr<Codes> codes_;
 };
-
-// struct _gil_runtime_state (Include/internal/pycore_gil.h), the same 208 bytes in 3.7 to 3.15 with
-// a GIL.
-inline constexpr std::int64_t gil_last_holder = 8, gil_locked_word = 16, gil_switch_cond = 120,
-                              gil_size = 208, gil_cond = 32;
 
 }  // namespace coldcase::cpython

@@ -100,15 +100,9 @@ std::vector<StdlibCall> find_calls(const Objects& objects, const PyThread& threa
 std::optional<std::uint64_t> asked_timeout(const Objects& objects, const PythonFrame& frame) {
   const auto value = find_local(objects, frame, "timeout");
   if (!value) return std::nullopt;
-  double seconds = 0;
-  if (const auto real = read_float(objects, *value)) {
-    seconds = *real;
-  } else if (const auto whole = objects.read_int(*value)) {
-    seconds = static_cast<double>(*whole);
-  } else {
-    return std::nullopt;
-  }
-  const double ms = seconds * 1000;
+  const auto seconds = read_float(objects, *value);
+  if (!seconds) return std::nullopt;
+  const double ms = *seconds * 1000;
   if (!std::isfinite(ms) || ms < 0 || ms > longest_ms) return std::nullopt;
   return static_cast<std::uint64_t>(ms);
 }

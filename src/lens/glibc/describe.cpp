@@ -48,8 +48,14 @@ void describe_mutex(const LensContext& context, Addr at, ResourceId id) {
               {holder, Mode::exclusive, offset_by(at, mutex->owner_in_word() ? 0 : 8),
                mutex->owner_in_word() ? "__lock" : "__owner", mutex->shared()});
   } else {
-    resource.owner_unknown_code = "owner_not_recorded";
-    resource.owner_unknown_text = "its owner field is 0: it is being handed over";
+    // Taken, and its owner not yet written: in the only thread's process nobody will.
+    const bool copied = mutex->locked() && !mutex->shared() && context.pthreads.complete() &&
+                        context.view.core.threads.size() == 1 &&
+                        !context.pthreads.lost_threads().empty();
+    resource.owner_unknown_code = copied ? "holder_not_copied" : "owner_not_recorded";
+    resource.owner_unknown_text =
+        copied ? "its owner field is 0: a thread that fork did not copy was just taking it"
+               : "its owner field is 0: it is being handed over";
   }
 }
 
@@ -288,6 +294,11 @@ void describe_object(const LensContext& context, const Object& object, ResourceI
     return describe_musl_mutex(context, object.address, id);
   if (object.implementation == "Rust std::sync::Mutex")
     return describe_rust_mutex(context, object.address, id);
+  if (object.implementation == "tcmalloc SpinLock") {
+    resource.state = LockState::locked;
+    resource.owner_unknown_code = "owner_not_recorded";
+    resource.owner_unknown_text = "a spin lock does not record its owner";
+  }
   if (object.implementation == "PI futex") return describe_pi_futex(context, object.address, id);
   if (object.implementation == "pthread_mutex_t") describe_mutex(context, object.address, id);
   if (object.implementation == "pthread_rwlock_t") describe_rwlock(context, object.address, id);

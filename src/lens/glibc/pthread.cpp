@@ -50,6 +50,13 @@ std::optional<PthreadBlock> read_block(const MemoryImage& image, Addr at,
   return PthreadBlock{at, *tid, start.value_or(Addr{})};
 }
 
+// fork and _Fork write the child's number into its thread block; the bare system call leaves the
+// parent's there, and both numbers are then those of the core's notes.
+std::int32_t own_number(const Core& core, const PthreadBlock& block) {
+  const bool stale = block.tid != core.process->pid && block.tid == core.process->ppid;
+  return stale ? static_cast<std::int32_t>(core.process->pid) : block.tid;
+}
+
 }  // namespace
 
 Pthreads::Pthreads(const View& view) : view_(view), offsets_(offsets_of(view)) {
@@ -62,7 +69,7 @@ Pthreads::Pthreads(const View& view) : view_(view), offsets_(offsets_of(view)) {
     if (!block) complete_ = false;
     if (block && fresh) by_tid_.try_emplace(block->tid, i);
     const bool main = view.core.process && view.core.threads[i].tid == view.core.process->pid;
-    if (block && main) inner_pid_ = block->tid;
+    if (block && main) inner_pid_ = own_number(view.core, *block);
   }
   if (!view.core.truncated()) find_lost();
 }

@@ -63,6 +63,8 @@ constexpr std::array runtime_shapes{
     RuntimeShape{"once::futex::Once::call", WaitKind::once, "Rust std::sync::Once", 0},
     RuntimeShape{"Parker>::park", WaitKind::futex, "Rust thread parker", 0},
     RuntimeShape{"std::thread::park", WaitKind::futex, "Rust thread parker", 0},
+    // gperftools 2.10, src/base/spinlock_linux-inl.h: timed, with a growing delay.
+    RuntimeShape{"base::internal::SpinLockDelay", WaitKind::spinlock, "tcmalloc SpinLock", 0},
     RuntimeShape{"GOMP_critical", WaitKind::mutex, "libgomp lock", 0},
     RuntimeShape{"omp_set_lock", WaitKind::mutex, "omp_lock_t", 0},
     RuntimeShape{"omp_set_nest_lock", WaitKind::mutex, "omp_nest_lock_t", 0},

@@ -1,5 +1,11 @@
 """Scenarios of the synchronisation objects: one thread for each kind of wait, nothing wrong."""
+import concurrent.futures
+import logging
+import multiprocessing
+import os
 import queue
+import subprocess
+import sys
 import threading
 import time
 
@@ -162,6 +168,199 @@ def queue_mutex():
         says.holds(orders.mutex)
         says.waits("sleep", timeout=True)
         says.ready(3)
+        while True:
+            time.sleep(0.5)
+
+
+def sleep_for_ever():
+    says.thread(SLEEPS)
+    says.waits("sleep", timeout=True)
+    while True:
+        time.sleep(3600)
+
+
+class SlowHandler(logging.Handler):
+    def emit(self, record):
+        says.holds(self.lock)
+        says.waits("sleep", timeout=True)
+        emitting.set()
+        while True:
+            time.sleep(0.5)
+
+
+emitting = threading.Event()
+
+
+@scenario("none", kind="none")
+def logging_handler():
+    """A thread logs while another's record is written, which takes its time."""
+    handler = SlowHandler()
+    logging.getLogger().addHandler(handler)
+
+    def second():
+        emitting.wait()
+        says.thread()
+        says.waits("python_rlock", handler.lock, label="logging.Handler SlowHandler")
+        logging.warning("second")
+
+    says.start(second, daemon=True)
+    says.thread(SLEEPS)
+    threading.Thread(target=says.ready, args=(2,), daemon=True).start()
+    logging.warning("first")
+
+
+@scenario("none", kind="none", since=(3, 8), before=(3, 12))
+def cached_property():
+    """Two threads ask for the same cached value, which takes its time."""
+    import functools
+    asked = threading.Event()
+
+    class Report:
+        @functools.cached_property
+        def total(self):
+            asked.set()
+            says.ready(2)
+            while True:
+                time.sleep(0.5)
+
+    report, lock = Report(), Report.__dict__["total"].lock
+
+    def second():
+        asked.wait()
+        says.thread()
+        says.waits("python_rlock", lock, label="functools.cached_property total")
+        report.total
+
+    says.start(second, daemon=True)
+    says.thread(SLEEPS)
+    says.holds(lock)
+    says.waits("sleep", timeout=True)
+    report.total
+
+
+@scenario("none", kind="none")
+def several_futures():
+    """Waits for several futures at once, whose tasks take their time."""
+    workers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="slow")
+    futures = [workers.submit(sleep_for_ever) for _ in range(2)]
+
+    def all_of_them():
+        says.thread()
+        says.waits("future", futures[0], label="sleep_for_ever")
+        concurrent.futures.wait(futures)
+
+    def first_of_them():
+        says.thread()
+        says.waits("future", futures[1], label="sleep_for_ever", timeout=True)
+        concurrent.futures.wait(futures, 3600, concurrent.futures.FIRST_COMPLETED)
+
+    def one_by_one():
+        says.thread()
+        says.waits("future", futures[0], label="sleep_for_ever")
+        for _ in concurrent.futures.as_completed(futures):
+            pass
+
+    says.start(all_of_them, first_of_them, one_by_one, daemon=True)
+    says.thread()
+    says.waits("thread_exit", then="slow_0")
+    says.ready(6)
+    workers.shutdown()
+
+
+@scenario("none", kind="none")
+def children():
+    """Main waits for a child, others for one of multiprocessing's and for what a child says."""
+    def of_multiprocessing():
+        says.thread("wait4")
+        says.waits("process_exit")
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,),
+                                                             name="Sleeper", daemon=True)
+        worker.start()
+        worker.join()
+
+    def communicating():
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        says.thread("poll|ppoll")
+        says.waits("io|pipe|process_exit")
+        child.communicate()
+
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
+    says.start(of_multiprocessing, communicating, daemon=True)
+    says.thread("wait4")
+    says.waits("process_exit")
+    says.ready(3)
+    child.wait()
+
+
+@scenario("none", kind="none")
+def busy_database():
+    """SQLite waits for a database that another connection has locked."""
+    import sqlite3
+    path = os.path.join(os.getcwd(), "orders.db")
+    first = sqlite3.connect(path, isolation_level=None)
+    first.execute("BEGIN EXCLUSIVE")
+
+    def second():
+        says.thread(SLEEPS)
+        says.waits("file_lock", label="SQLite", timeout=True)
+        sqlite3.connect(path, timeout=3600).execute("CREATE TABLE orders (id)")
+
+    says.start(second, daemon=True)
+    says.thread(SLEEPS)
+    says.waits("sleep", timeout=True)
+    says.ready(2)
+    while True:
+        time.sleep(3600)
+
+
+@scenario("none", kind="none")
+def import_lock():
+    """The interpreter's global import lock is held for a while."""
+    import _imp
+
+    def second():
+        says.thread()
+        says.waits("import_lock", label="global import lock")
+        _imp.acquire_lock()
+
+    _imp.acquire_lock()
+    says.start(second, daemon=True)
+    says.thread(SLEEPS)
+    says.holds(None, kind="import_lock")
+    says.waits("sleep", timeout=True)
+    says.ready(2)
+    while True:
+        time.sleep(0.5)
+
+
+@scenario("none", kind="none")
+def process_locks():
+    """multiprocessing's locks, held by a thread that sleeps, wanted by others."""
+    guard, again = multiprocessing.Lock(), multiprocessing.RLock()
+
+    def with_block():
+        says.thread()
+        says.waits("semlock", label="multiprocessing.Lock")
+        with guard:
+            pass
+
+    def by_call():
+        says.thread()
+        says.waits("semlock", label="multiprocessing.Lock")
+        guard.acquire()
+
+    def recursive():
+        says.thread()
+        says.waits("semlock", label="multiprocessing.RLock")
+        with again:
+            pass
+
+    with guard, again:
+        says.start(with_block, by_call, recursive, daemon=True)
+        says.thread(SLEEPS)
+        says.waits("sleep", timeout=True)
+        says.ready(4)
         while True:
             time.sleep(0.5)
 

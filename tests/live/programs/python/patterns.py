@@ -12,7 +12,7 @@ import weakref
 import says
 from says import scenario
 
-SLEEPS = "select|clock_nanosleep|nanosleep"
+SLEEPS = "select|pselect6|clock_nanosleep|nanosleep"
 libc = ctypes.CDLL(None)
 
 

@@ -3,7 +3,7 @@
     THREAD {"name": "left", "tid": 8, "settles": "futex"}
     WAIT {"thread": "left", "kind": "python_lock", "address": 140, "label": "Account.lock"}
     HOLD {"thread": "right", "address": 140, "kind": "", "sure": "very_likely"}
-    SITE {"thread": "left", "function": "transfer", "file": "locks.py", "line": 12}
+    SITE {"thread": "left", "function": "transfer", "file": "locks.py", "line": 12, "native": false}
     TASK {"name": "fetch", "kind": "asyncio_lock", "address": 140, "holder": "store"}
     READY {"pattern": "lock-cycle", "kind": "deadlock", "expects": 3, "least": "right", "dies": false}
 
@@ -31,7 +31,7 @@ def scenario(pattern, kind="deadlock", since=(3, 6), before=(4, 0), least="right
     """Its pattern's slug (or "none") and the verdict, several with a bar between; run on
     interpreters from `since` and before `before`. `least`: what a report's pattern must be at least
     (weaker, silent), where more cannot be had yet; `needs`: the extension module it imports, of
-    programs/extensions; `dies`: it may end by a signal of its own instead of hanging."""
+    programs/extensions, or pypi:NAME; `dies`: it may end by a signal of its own instead of hanging."""
     def add(function):
         SCENARIOS[function.__name__] = function, {
             "name": function.__name__, "pattern": pattern, "kind": kind, "since": since,
@@ -85,22 +85,28 @@ def waits_task(name, kind, on=None, label="", holder=""):
                   "label": label, "holder": holder})
 
 
-def site(thread_name, function, mark):
-    """The innermost frame of the program's own that the thread will be in, when all is over."""
+def site(thread_name, function, mark, native=False):
+    """The innermost Python frame of the program's own that the thread will be in, when all is over;
+    `native`: code of an extension of its own is further in."""
     path = sys._getframe(1).f_code.co_filename
     with open(path, encoding="utf-8") as source:
         for number, text in enumerate(source, 1):
             if text.rstrip().endswith("# mark: " + mark):
                 _say("SITE", {"thread": thread_name, "function": function,
-                              "file": os.path.basename(path), "line": number})
+                              "file": os.path.basename(path), "line": number, "native": native})
                 return
     raise LookupError(mark)
 
 
-def ready(expects):
-    """So many threads have said what they are; main says this before it waits itself."""
+def until(expects):
+    """So many threads have said what they are."""
     while len(_registered) < expects:
         time.sleep(0.001)
+
+
+def ready(expects):
+    """So many threads have said what they are; main says this before it waits itself."""
+    until(expects)
     _say("READY", dict(SCENARIOS[sys.argv[1]][1], expects=expects))
 
 

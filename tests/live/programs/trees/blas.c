@@ -1,6 +1,6 @@
 // OpenBLAS (0.3.21 to 0.3.30) and fork: its handler of pthread_atfork ends its threads before each
-// fork. That works while they idle; one that computes forgets the order to end when it has finished.
-// Loaded by name: nothing to link, and left out where it is not installed.
+// fork. That works while they idle; one that computes forgets the order to end when it has
+// finished. Loaded by name: nothing to link, and left out where it is not installed.
 
 #include "tree.h"
 
@@ -43,9 +43,10 @@ static __attribute__((noinline)) void compute(void) {
   for (;;) __asm__ volatile("" ::: "memory");
 }
 
-static __attribute__((noinline)) void* multiply_on(void* unused) {
-  SITE("solver", "");
-  for (;;) multiply(1000);
+static __attribute__((noinline)) void* multiply_often(void* unused) {
+  for (int i = 0; i < 30; ++i) multiply(most_size);
+  SITE("solver", "clock_nanosleep");
+  sleep(3600);
   return unused;
 }
 
@@ -58,7 +59,7 @@ static __attribute__((noinline)) pid_t start_child(void) {
 static void busy(void) {
   pthread_t solver;
   load();
-  pthread_create(&solver, NULL, multiply_on, NULL);
+  pthread_create(&solver, NULL, multiply_often, NULL);
   usleep(300000);
   tree_edge("main", "thread_exit", "");
   tree_ready("lost-wakeup", "hang", 2);
@@ -78,8 +79,7 @@ static void idle(void) {
   reap(child);
 }
 
-static const struct TreeScenario scenarios[] = {
-    {"busy", busy}, {"idle", idle}, {NULL, NULL}};
+static const struct TreeScenario scenarios[] = {{"busy", busy}, {"idle", idle}, {NULL, NULL}};
 
 int main(int count, char** words) {
   return tree_main(count, words, scenarios);

@@ -1,5 +1,6 @@
-// Children of a parent whose threads allocate, print and lock: fork(3) takes care of the C library's
-// own locks, _Fork (2.34), which signal handlers and sandboxes use, and the bare system call do not.
+// Children of a parent whose threads allocate, print and lock: fork(3) takes care of the C
+// library's own locks, _Fork (2.34), which signal handlers and sandboxes use, and the bare system
+// call do not.
 
 #include "tree.h"
 
@@ -33,9 +34,8 @@ static void start_churn(void) {
 
 static __attribute__((noinline)) void fill(int say) {
   static char* mine[blocks];
-  if (say) tree_site("child", __func__, __FILE__, __LINE__ + 2, "futex");
-  for (size_t i = 0; i < blocks; ++i)
-    mine[i] = malloc(smallest + i % 32 * step);
+  if (say) tree_site("child", __func__, __FILE__, __LINE__ + 1, "futex");
+  for (size_t i = 0; i < blocks; ++i) mine[i] = malloc(smallest + i % 32 * step);
   if (mine[0] == NULL) _exit(3);
 }
 
@@ -130,6 +130,17 @@ static void jemalloc_safe(void) {
   arena_safe();
 }
 
+static void tcmalloc(void) {
+  with_allocator("libtcmalloc_minimal.so.4", "tc_version", "tcmalloc");
+  fork_until_stuck(_Fork, "spinlock");
+}
+
+// Healthy: tcmalloc, too.
+static void tcmalloc_safe(void) {
+  with_allocator("libtcmalloc_minimal.so.4", "tc_version", "tcmalloc_safe");
+  arena_safe();
+}
+
 static __attribute__((noinline)) void* keep_printing(void* file) {
   char byte = 0;
   flockfile(file);
@@ -208,10 +219,17 @@ static void mutex_bare(void) {
   reap(child);
 }
 
-static const struct TreeScenario scenarios[] = {
-    {"arena", arena},           {"arena_bare", arena_bare},       {"arena_safe", arena_safe},
-    {"jemalloc", jemalloc},     {"jemalloc_safe", jemalloc_safe}, {"stdio", stdio},
-    {"stdio_safe", stdio_safe}, {"mutex_bare", mutex_bare},       {NULL, NULL}};
+static const struct TreeScenario scenarios[] = {{"arena", arena},
+                                                {"arena_bare", arena_bare},
+                                                {"arena_safe", arena_safe},
+                                                {"jemalloc", jemalloc},
+                                                {"jemalloc_safe", jemalloc_safe},
+                                                {"stdio", stdio},
+                                                {"tcmalloc", tcmalloc},
+                                                {"tcmalloc_safe", tcmalloc_safe},
+                                                {"stdio_safe", stdio_safe},
+                                                {"mutex_bare", mutex_bare},
+                                                {NULL, NULL}};
 
 int main(int count, char** words) {
   return tree_main(count, words, scenarios);

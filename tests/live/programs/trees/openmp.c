@@ -3,6 +3,7 @@
 #include "tree.h"
 
 #include <omp.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 
@@ -15,6 +16,20 @@ static __attribute__((noinline)) void add_up(void) {
 #pragma omp parallel for reduction(+ : sum) num_threads(3)
   for (int i = 0; i < 3000; ++i) sum += i;
   total = sum;
+}
+
+static volatile int filled;
+enum { line_of_region = __LINE__ + 4 };
+
+// One thread fills a buffer, the other polls for it, as in OpenBLAS's products.
+static __attribute__((noinline)) void fill_and_take(void) {
+  filled = 0;
+#pragma omp parallel num_threads(2)
+  if (omp_get_thread_num() == 0) {
+    while (!filled) sched_yield();
+  } else {
+    filled = 1;
+  }
 }
 
 static __attribute__((noinline)) void reap(pid_t child) {
@@ -37,6 +52,21 @@ static void team(void) {
   if (child == 0) {
     tree_site("child", "add_up", __FILE__, line_of_team, "futex");
     add_up();
+    _exit(0);
+  }
+  reap(child);
+}
+
+// The same where the region's threads wait for each other without the barrier.
+static void polling(void) {
+  fill_and_take();
+  tree_edge("child", "barrier", "");
+  tree_edge("parent", "process_exit", "child");
+  tree_ready("fork-orphaned-lock", "deadlock", 2);
+  const pid_t child = fork();
+  if (child == 0) {
+    tree_site("child", "fill_and_take", __FILE__, line_of_region, "");
+    fill_and_take();
     _exit(0);
   }
   reap(child);
@@ -67,7 +97,7 @@ static void first(void) {
 }
 
 static const struct TreeScenario scenarios[] = {
-    {"team", team}, {"paused", paused}, {"first", first}, {NULL, NULL}};
+    {"team", team}, {"polling", polling}, {"paused", paused}, {"first", first}, {NULL, NULL}};
 
 int main(int count, char** words) {
   return tree_main(count, words, scenarios);

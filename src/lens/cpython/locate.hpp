@@ -1,0 +1,34 @@
+// Where in a process CPython keeps its state, which version it is, and which layout that has.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lens/cpython/layout.hpp"
+#include "lens/view.hpp"
+
+namespace coldcase::cpython {
+
+// 3.6 has no _PyRuntime: its state lies in variables of the module. Null: not found.
+struct Variables {
+  Addr interpreters_head, current_thread, finalizing;  // exported, or told by exported code
+  Addr gil_locked, gil_last_holder, gil_condition, collecting;  // of .symtab
+  std::vector<Range> gil_parts;
+};
+
+struct Located {
+  const Module* module = nullptr;
+  Addr at;  // _PyRuntime; of 3.6, interp_head
+  Variables variables;
+  std::string version;  // "3.11.2", "3.11" when the micro version is unknown
+  bool free_threaded = false;
+  const Layout* table = nullptr;     // null: none is known, or none fits
+  std::optional<Layout> own_layout;  // what the runtime itself tells, if it fits
+
+  const Layout* layout() const { return own_layout ? &*own_layout : table; }
+};
+
+// Nothing when there is no CPython in the process.
+std::optional<Located> locate(const View& view);
+
+}  // namespace coldcase::cpython
