@@ -85,15 +85,24 @@ Table stack_table(const Facts& facts) {
   return table;
 }
 
+std::string name_with_address(const ResourceFact& resource) {
+  const bool told = resource.at.empty() || resource.kind == WaitKind::gil ||
+                    resource.label.find("0x") != std::string::npos;
+  return told ? resource.label : resource.label + " at " + hex(resource.at.front().address.value);
+}
+
 Table lock_table(const Facts& facts) {
   Table table{{"lock", "kind", "state", "held by", "how known", "waiters"}, {}};
   for (const ResourceFact& resource : facts.resources) {
+    // The semaphore under a Python lock is told with that.
+    if (resource.part_of.known() && resource.owners.empty()) continue;
     std::vector<std::string> owners, waiters;
     for (const Owner& owner : resource.owners) owners.push_back(lwp_of(facts, owner.by));
     for (const Ref waiter : resource.waiters) waiters.push_back(lwp_of(facts, waiter));
-    table.rows.push_back({resource.label, std::string(word(resource.kind)),
-                          std::string(word(resource.state)), join(owners, ", "), basis_of(resource),
-                          join(waiters, ", ")});
+    const std::string state =
+        resource.details.empty() ? std::string(word(resource.state)) : resource.details;
+    table.rows.push_back({name_with_address(resource), std::string(word(resource.kind)), state,
+                          join(owners, ", "), basis_of(resource), join(waiters, ", ")});
   }
   return table;
 }

@@ -243,6 +243,7 @@ struct ResourceFact {
   WaitKind kind = WaitKind::unknown;
   std::string implementation;
   std::string label;
+  std::string details;  // its state in words: "2 of 3 parties have arrived"
   std::vector<std::string> aliases;
   ResourceId part_of;
   std::vector<Place> at;

@@ -30,6 +30,8 @@ std::vector<Finding> detect_loader_lock_cycle(const Scene& scene);
 std::vector<Finding> detect_spin_wait_cycle(const Scene& scene);
 std::vector<Finding> detect_join_undrained_queue(const Scene& scene);
 std::vector<Finding> detect_pipe_cycle(const Scene& scene);
+std::vector<Finding> detect_import_lock_cycle(const Scene& scene);
+std::vector<Finding> detect_pool_starvation(const Scene& scene);
 std::vector<Finding> detect_async_signal_reentry(const Scene& scene);
 std::vector<Finding> detect_self_deadlock(const Scene& scene);
 std::vector<Finding> detect_lock_cycle(const Scene& scene);

@@ -4,6 +4,7 @@
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 #include "diagnose/interruption.hpp"
+#include "diagnose/ring_kinds.hpp"
 
 namespace coldcase {
 namespace {
@@ -16,12 +17,40 @@ std::string headline_of(const Scene& scene, const Ring& ring) {
     if (name.empty()) name = "a thread";
     names.push_back(std::move(name));
   }
+  const auto result = std::ranges::find_if(
+      ring.steps, [&](const RingStep& step) { return is_future(scene, step); });
+  if (names.size() == 2 && result != ring.steps.end()) {
+    const auto waiter = static_cast<std::size_t>(result - ring.steps.begin());
+    return as_headline("Lock ring: " + names[waiter] + " waits for the result of " +
+                       names[1 - waiter] + " and holds the lock that it needs");
+  }
   if (names.size() == 2) {
     return as_headline("Lock ring: " + names[0] + " and " + names[1] +
                        " each hold the lock that the other waits for");
   }
   return as_headline("Lock ring of " + counted(names.size(), "thread") + ": " + names[0] +
                      " and others each wait for a lock the next one holds");
+}
+
+std::vector<Advice> advise(const Scene& scene, const Ring& ring,
+                           const std::optional<Location>& where) {
+  for (const RingStep& step : ring.steps) {
+    if (is_future(scene, step))
+      return {
+          {"Do not wait for a result while holding a lock that its task takes: release the lock "
+           "before the wait, or hand the task what it needs.",
+           where, ""}};
+  }
+  const bool native = std::ranges::all_of(ring.steps, [&](const RingStep& step) {
+    return scene.resource(step.resource).kind == WaitKind::mutex;
+  });
+  return {{"Take these locks in one order everywhere, for example always " +
+               scene.label_of(ring.steps.back().resource) + " before " +
+               scene.label_of(ring.steps.front().resource) + ".",
+           where, ""},
+          {std::string("Or do not hold the first lock while taking the second: release it first") +
+               (native ? ", or take both at once (std::scoped_lock in C++)." : "."),
+           std::nullopt, ""}};
 }
 
 Finding make_finding(const Scene& scene, const Ring& ring) {
@@ -38,11 +67,8 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
     for (const Hold& hold : thread.holds) {
       if (hold.resource == before.resource) held_in = hold.frame;
     }
-    const Owner& owner = scene.resource(before.resource).owners[before.owner];
-    const std::string holds =
-        scene.name_of(step.thread) + hold_verb(owner) + scene.label_of(before.resource);
-    finding.story.push_back(
-        {holds + taken_in(scene, step.thread, before.resource) + ".", owner.evidence});
+    const StoryLine has = tell_claim(scene, before, step.thread).value_or(StoryLine{});
+    finding.story.push_back(has);
     if (const auto interruption = find_interruption(scene, step.thread, held_in))
       finding.story.push_back(tell_interruption(scene, step.thread, *interruption));
     const Frame* site = scene.site_of(step.thread);
@@ -50,7 +76,7 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
                                  (site != nullptr ? ", in " + Scene::text_of(site) : "") + ".",
                              thread.wait->evidence});
     if (finding.summary.size() < 4) {
-      finding.summary.push_back(holds + " and " + wait_phrase(scene, step.thread) + ".");
+      finding.summary.push_back(has.text + " It " + wait_phrase(scene, step.thread) + ".");
     }
   }
   if (const auto untold = tell_untold(ring)) finding.story.push_back(*untold);
@@ -61,13 +87,7 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
        {}});
   const Frame* site = scene.site_of(ring.steps.front().thread);
   finding.location = Scene::location_of(site);
-  finding.advice = {{"Take these locks in one order everywhere, for example always " +
-                         scene.label_of(ring.steps.back().resource) + " before " +
-                         scene.label_of(ring.steps.front().resource) + ".",
-                     Scene::location_of(site), ""},
-                    {"Or do not hold the first lock while taking the second: release it first, or "
-                     "take both at once (std::scoped_lock in C++).",
-                     std::nullopt, ""}};
+  finding.advice = advise(scene, ring, Scene::location_of(site));
   return finding;
 }
 
@@ -76,9 +96,14 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
 std::vector<Finding> detect_lock_cycle(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Ring& ring : scene.rings) {
-    bool locks = ring.steps.size() >= 2;
-    for (const RingStep& step : ring.steps) locks = locks && step.resource.known() && !step.fed;
-    if (locks) findings.push_back(make_finding(scene, ring));
+    // A result that a thread owes is as good as a lock that it holds, beside one at least.
+    bool ring_of_locks = ring.steps.size() >= 2, lock = false;
+    for (const RingStep& step : ring.steps) {
+      const bool held = step.resource.known() && !step.fed;
+      lock = lock || held;
+      ring_of_locks = ring_of_locks && (held || is_future(scene, step));
+    }
+    if (ring_of_locks && lock) findings.push_back(make_finding(scene, ring));
   }
   return findings;
 }

@@ -29,8 +29,17 @@ bool is_lock_kind(WaitKind kind) {
 }
 
 // Other processes may act on it.
-bool is_shared(const ResourceFact& resource) {
-  return resource.at.size() != 1 || !resource.feeders.empty() ||
+bool is_shared(const Facts& facts, const ResourceFact& resource) {
+  const auto other_place = [&](const Place& place) {
+    return place.process != resource.at.front().process;
+  };
+  const auto outside = [&](const Owner& feeder) {
+    const ThreadId thread = feeder.by.as<RefKind::thread>();
+    return !thread.known() || resource.at.empty() ||
+           facts.threads[thread.index].process != resource.at.front().process;
+  };
+  return resource.at.empty() || std::ranges::any_of(resource.at, other_place) ||
+         std::ranges::any_of(resource.feeders, outside) ||
          resource.implementation.starts_with("multiprocessing.") ||
          std::ranges::any_of(resource.words,
                              [](const MemoryWord& word) { return word.name == "shared"; });
@@ -42,7 +51,10 @@ bool ends_from_inside(const Scene& scene, const ThreadFact& thread) {
   if (!is_signal_kind(thread.wait->kind) && !is_lock_kind(thread.wait->kind)) return false;
   return std::ranges::all_of(thread.wait->on, [&](Ref on) {
     const ResourceId id = on.as<RefKind::resource>();
-    return id.known() ? !is_shared(scene.resource(id)) : on.as<RefKind::thread>().known();
+    if (!id.known()) return on.as<RefKind::thread>().known();
+    const ResourceFact& resource = scene.resource(id);
+    const bool unread_workers = is_queued(scene.facts, resource) && resource.feeders.empty();
+    return !unread_workers && !is_shared(scene.facts, resource);
   });
 }
 
@@ -54,16 +66,74 @@ std::vector<ThreadId> members(const Scene& scene, ProcessId process) {
   return threads;
 }
 
-Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, ThreadId main) {
-  Finding finding;
-  finding.pattern = "lost-wakeup";
-  finding.kind = FindingKind::hang;
-  finding.confidence = Confidence::very_likely;
+const ResourceFact* awaited_by(const Scene& scene, ThreadId id) {
+  const ResourceId resource = scene.thread(id).wait->on.front().as<RefKind::resource>();
+  return resource.known() ? &scene.resource(resource) : nullptr;
+}
+
+bool is_type(const ResourceFact& resource, std::string_view type) {
+  return resource.implementation.find(type) != std::string::npos;
+}
+
+// What a handler of Python's for a signal could do for this thread: set an event, notify, put into
+// a SimpleQueue. Nobody puts into a Queue or comes to a barrier from there.
+bool may_be_parked(const Scene& scene, ThreadId main) {
+  if (!is_signal_kind(scene.thread(main).wait->kind)) return false;
+  const ResourceFact* resource = awaited_by(scene, main);
+  if (resource == nullptr) return true;
+  return !is_type(*resource, "queue.Queue") && !is_type(*resource, "queue.LifoQueue") &&
+         !is_type(*resource, "queue.PriorityQueue") && !is_type(*resource, "threading.Barrier") &&
+         !is_type(*resource, "threading.Semaphore") &&
+         !is_type(*resource, "threading.BoundedSemaphore") &&
+         !is_type(*resource, "concurrent.futures.");
+}
+
+// "put an item into queue.Queue orders".
+std::string missing_act(const Scene& scene, ThreadId waiter) {
+  const ResourceFact* resource = awaited_by(scene, waiter);
+  if (resource == nullptr) return "wake " + site_name(scene, waiter);
+  const std::string& label = resource->label;
+  const auto mode = scene.thread(waiter).wait->mode;
+  if (is_type(*resource, "threading.Event")) return "set " + label;
+  if (is_type(*resource, "threading.Condition")) return "notify " + label;
+  if (is_type(*resource, "threading.Barrier")) return "come to " + label;
+  if (is_type(*resource, "Semaphore")) return "release " + label;
+  if (resource->kind == WaitKind::future) return "give the result of " + label;
+  if (is_type(*resource, "queue.") && mode == Mode::read) return "put an item into " + label;
+  if (is_type(*resource, "queue.") && mode == Mode::write) return "take an item from " + label;
+  if (is_type(*resource, "queue.")) return "finish the items of " + label;
+  return "wake " + site_name(scene, waiter);
+}
+
+// A handler for a signal, in Python, might still set it: whether there is one, no core says.
+bool has_handler_for(const Scene& scene, ThreadId id) {
+  const ResourceFact* resource = awaited_by(scene, id);
+  return resource != nullptr &&
+         (is_type(*resource, "threading.Event") || is_type(*resource, "threading.Condition"));
+}
+
+// Of a pool whose work has run out: waits for work, as it should.
+bool is_idle_worker(const Scene& scene, ThreadId id) {
+  const ResourceFact* resource = awaited_by(scene, id);
+  return resource != nullptr && is_type(*resource, "Executor");
+}
+
+// Whose signal is missed: main's, or that of the thread that main waits for.
+ThreadId missed_by(const Scene& scene, const Finding& finding, ThreadId main) {
+  if (is_signal_kind(scene.thread(main).wait->kind)) return main;
+  const ThreadId joined = scene.thread(main).wait->on.front().as<RefKind::thread>();
+  return joined.known() && is_signal_kind(scene.thread(joined).wait->kind) ? joined
+                                                                           : finding.threads.back();
+}
+
+void tell_members(const Scene& scene, const std::vector<ThreadId>& threads, ThreadId main,
+                  Finding& finding) {
   constexpr std::size_t most_told = 4;
   for (const ThreadId id : threads) {
     const Wait& wait = *scene.thread(id).wait;
     const bool first = id == main;
-    if (!first && (!is_signal_kind(wait.kind) || finding.threads.size() >= most_told)) continue;
+    const bool told = is_signal_kind(wait.kind) && !is_idle_worker(scene, id);
+    if (!first && (!told || finding.threads.size() >= most_told)) continue;
     finding.threads.push_back(id);
     finding.path.push_back(
         {id, Relation::waits_for, wait.on.front(), wait.confidence, wait.evidence});
@@ -71,15 +141,33 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
     const ResourceId resource = wait.on.front().as<RefKind::resource>();
     if (resource.known()) finding.resources.push_back(resource);
   }
-  finding.story.push_back(
-      {(threads.size() == 2 ? "Both threads" : "All " + counted(threads.size(), "thread")) +
-           " of the process wait for each other, none with a timeout and none for anything "
-           "outside: nobody is left to wake anybody.",
-       {}});
+}
+
+std::string nobody_text(std::size_t threads) {
+  if (threads == 1)
+    return "It is the only thread of the process, and waits without a timeout for what only the "
+           "process itself could do: nobody is left to do it.";
+  return (threads == 2 ? "Both threads" : "All " + counted(threads, "thread")) +
+         " of the process wait for each other, none with a timeout and none for anything "
+         "outside: nobody is left to wake anybody.";
+}
+
+Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, ThreadId main) {
+  Finding finding;
+  finding.pattern = "lost-wakeup";
+  finding.kind = FindingKind::hang;
+  tell_members(scene, threads, main, finding);
+  const bool handler =
+      is_signal_kind(scene.thread(main).wait->kind) ||
+      std::ranges::any_of(finding.threads, [&](ThreadId id) { return has_handler_for(scene, id); });
+  finding.confidence = handler ? Confidence::likely : Confidence::very_likely;
+  finding.story.push_back({nobody_text(threads.size()), {}});
   finding.summary = {finding.story.front().text, finding.story.back().text};
-  const ThreadId waiter = finding.threads.back();
-  finding.headline = as_headline("Nobody is left to wake " + site_name(scene, waiter) +
-                                 ": all threads of the process wait for each other");
+  const ThreadId waiter = missed_by(scene, finding, main);
+  finding.headline =
+      as_headline("Nobody is left to " + missing_act(scene, waiter) +
+                  (threads.size() > 1 ? ": all threads of the process wait for each other"
+                                      : ": the process's only thread waits for it"));
   finding.location = Scene::location_of(scene.site_of(waiter));
   finding.advice = {
       {"Find who should have signalled: did it signal before the waiter waited, or end without "
@@ -97,7 +185,7 @@ std::vector<Finding> detect_lost_wakeup(const Scene& scene) {
   for (std::uint32_t p = 0; p < scene.facts.processes.size(); ++p) {
     const std::vector<ThreadId> threads = members(scene, {p});
     const ThreadId main = main_thread(scene.facts, {p});
-    if (threads.size() < 2 || !main.known()) continue;
+    if (threads.empty() || !main.known()) continue;
     const bool all = std::ranges::all_of(threads, [&](ThreadId id) {
       return !scene.stuck[id.index] && ends_from_inside(scene, scene.thread(id));
     });
@@ -106,8 +194,8 @@ std::vector<Finding> detect_lost_wakeup(const Scene& scene) {
                          });
     // A signal handler could still wake the thread that takes signals: the first one, which many
     // programs park on purpose.
-    const bool parked = signals && is_signal_kind(scene.thread(main).wait->kind);
-    if (signals && !parked) findings.push_back(make_finding(scene, threads, main));
+    if (signals && !may_be_parked(scene, main))
+      findings.push_back(make_finding(scene, threads, main));
   }
   return findings;
 }

@@ -131,7 +131,9 @@ Finding alone(const Scene& scene, const Ring& ring) {
 std::vector<Finding> detect_pipe_cycle(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Ring& ring : scene.rings) {
-    if (!is_fed(ring) || has_end(ring) || could_others(scene, ring)) continue;
+    const bool futures = std::ranges::any_of(
+        ring.steps, [&](const RingStep& step) { return is_future(scene, step); });
+    if (!is_fed(ring) || has_end(ring) || futures || could_others(scene, ring)) continue;
     if (ring.steps.size() == 1)
       findings.push_back(alone(scene, ring));
     else

@@ -14,6 +14,10 @@ bool is_fed(const Ring& ring) {
   return std::ranges::any_of(ring.steps, &RingStep::fed);
 }
 
+bool is_future(const Scene& scene, const RingStep& step) {
+  return step.resource.known() && scene.resource(step.resource).kind == WaitKind::future;
+}
+
 bool has_end(const Ring& ring) {
   return std::ranges::any_of(ring.steps,
                              [](const RingStep& step) { return !step.resource.known(); });

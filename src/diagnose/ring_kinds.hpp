@@ -10,6 +10,8 @@ namespace coldcase {
 bool has_kind(const Scene& scene, const Ring& ring, WaitKind kind);
 // A step through what another party would fill, drain or answer.
 bool is_fed(const Ring& ring);
+// The step is a wait for a future's result.
+bool is_future(const Scene& scene, const RingStep& step);
 // A step that waits for a thread's or process's end.
 bool has_end(const Ring& ring);
 

@@ -149,7 +149,9 @@ std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, Th
   const std::string who = step.process.known() ? scene.name_of(step.process) : scene.name_of(next);
   const bool gil = resource.kind == WaitKind::gil;  // taken and given back all the time
   std::string does = hold_verb(claim);
-  if (step.fed) {
+  if (step.fed && resource.kind == WaitKind::future) {
+    does = is_queued(scene.facts, resource) ? " is a worker that could run " : " runs ";
+  } else if (step.fed) {
     const bool room = scene.thread(step.thread).wait->mode == Mode::write;
     does = resource.kind == WaitKind::polled_word ? " would change "
            : room                                 ? " is the one to read from "
@@ -181,6 +183,32 @@ std::string tell_behind(const Scene& scene, const std::vector<ThreadId>& behind)
 
 namespace {
 
+// What the standard library's objects wait for, in its own terms; empty for others.
+std::string object_phrase(const ResourceFact& resource, const Wait& wait) {
+  const auto is = [&](std::string_view type) {
+    return resource.implementation.find(type) != std::string::npos;
+  };
+  std::string text;
+  if (is("Executor")) {
+    text = "waits for work of " + resource.label;
+  } else if (is("queue.")) {
+    text = wait.mode == Mode::read    ? "waits for an item of " + resource.label
+           : wait.mode == Mode::write ? "waits for room in " + resource.label
+                                      : "waits until all items of " + resource.label + " are done";
+  } else if (is("threading.Event")) {
+    text = "waits for " + resource.label + " to be set";
+  } else if (is("threading.Condition")) {
+    text = "waits to be notified of " + resource.label;
+  } else if (is("threading.Barrier")) {
+    text = "waits for the other parties of " + resource.label;
+  } else if (resource.kind == WaitKind::future) {
+    text = "waits for the result of " + resource.label;
+  } else {
+    return {};
+  }
+  return resource.details.empty() ? text : text + " (" + resource.details + ")";
+}
+
 std::string target_phrase(const Scene& scene, const Wait& wait) {
   const Ref on = wait.on.front();
   if (const auto thread = on.as<RefKind::thread>(); thread.known())
@@ -191,6 +219,7 @@ std::string target_phrase(const Scene& scene, const Wait& wait) {
            scene.name_of(process);
   const ResourceId resource = on.as<RefKind::resource>();
   if (!resource.known()) return "waits for something unknown";
+  if (std::string text = object_phrase(scene.resource(resource), wait); !text.empty()) return text;
   const WaitKind kind = wait.kind;
   const bool stream = kind == WaitKind::io || kind == WaitKind::pipe || kind == WaitKind::socket ||
                       kind == WaitKind::queue;

@@ -91,6 +91,8 @@ std::vector<Ref> awaited_processes(const Family& family, const Seen& seen, std::
     targets.push_back(child != nullptr ? child->view.process
                                        : absent_process(ledger, *pid, seen.view.process,
                                                         fate_in(seen.view.side_car, *pid)));
+    ProcessFact& fact = ledger.facts.processes[targets.front().index];
+    if (fact.label.empty()) fact.label = cpython::find_child_name(seen.python, i, *pid);
     return targets;
   }
   if (!any_child(seen, i)) return targets;

@@ -39,6 +39,7 @@ void describe(Io& io, As<Io, ResourceFact>& resource) {
     io.must("text", resource.owner_unknown_text);
   });
   io.must("waiters", resource.waiters);
+  io.may("details", resource.details);
 }
 
 template <class Io>

@@ -109,6 +109,11 @@ std::string mode_text(const std::optional<Mode>& mode) {
   return {};
 }
 
+std::string wait_mode_text(const Wait& wait) {
+  if (wait.kind != WaitKind::queue || !wait.mode) return mode_text(wait.mode);
+  return wait.mode == Mode::write ? ", to put" : ", to get";
+}
+
 std::string kind_text(WaitKind kind) {
   if (kind == WaitKind::gil) return "GIL";
   if (kind == WaitKind::io) return "I/O";
@@ -212,7 +217,10 @@ std::string wait_target(const Analysis& analysis, const Wait& wait) {
     text += " to end";
   if (wait.on.size() > 1)
     text += (wait.all == true ? " and " : " or ") + counted(wait.on.size() - 1, "other");
-  return text + mode_text(wait.mode);
+  text += wait_mode_text(wait);
+  const ResourceId resource = wait.on.front().as<RefKind::resource>();
+  const std::string details = resource.known() ? at(analysis, resource).details : std::string();
+  return details.empty() ? text : text + " (" + details + ")";
 }
 
 std::string time_text(const std::string& time) {

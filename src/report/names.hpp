@@ -24,6 +24,7 @@ std::string resource_name(const Analysis& analysis, ResourceId id);
 
 // ", for writing"; empty when there is no mode or it says nothing.
 std::string mode_text(const std::optional<Mode>& mode);
+std::string wait_mode_text(const Wait& wait);
 
 // "rwlock", "import lock": a wait's kind in words.
 std::string kind_text(WaitKind kind);

@@ -6,6 +6,7 @@
 #include "base/text.hpp"
 #include "report/names.hpp"
 #include "report/page.hpp"
+#include "waits/graph.hpp"
 
 namespace coldcase::report {
 namespace {
@@ -43,7 +44,7 @@ std::string waits_text(const Analysis& analysis, const Edge& edge) {
   if (is_ending(edge.to)) return text + " to end";
   if (const ThreadId id = edge.from.as<RefKind::thread>(); id.known()) {
     const ThreadFact& thread = at(analysis, id);
-    if (thread.wait) text += mode_text(thread.wait->mode);
+    if (thread.wait) text += wait_mode_text(*thread.wait);
   }
   return text;
 }
@@ -74,7 +75,8 @@ std::string_view feeds_text(const Analysis& analysis, const Edge& edge) {
     return " (would change it)";
   const ThreadId id = edge.from.as<RefKind::thread>();
   const ResourceId on = edge.to.as<RefKind::resource>();
-  if (on.known() && at(analysis, on).kind == WaitKind::future) return " (would produce it)";
+  if (on.known() && at(analysis, on).kind == WaitKind::future)
+    return is_queued(analysis.facts, at(analysis, on)) ? " (could run it)" : " (would produce it)";
   const bool room =
       id.known() && at(analysis, id).wait && at(analysis, id).wait->mode == Mode::write;
   return room ? " (would read it)" : " (would fill it)";

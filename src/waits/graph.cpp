@@ -43,8 +43,9 @@ class Ways {
     const bool fed = resource.owners.empty();
     const std::vector<Owner>& claims = fed ? resource.feeders : resource.owners;
     // A process that has no core here may have the same end open: no feeder is the only one for
-    // sure.
-    if (fed) confidence = std::min(confidence, Confidence::very_likely);
+    // sure. A future's are all of its own process.
+    if (fed && resource.kind != WaitKind::future)
+      confidence = std::min(confidence, Confidence::very_likely);
     for (std::size_t i = 0; i < claims.size(); ++i) {
       const Confidence sure = std::min(confidence, claims[i].confidence);
       const ThreadId thread = claims[i].by.as<RefKind::thread>();
@@ -75,6 +76,17 @@ std::vector<std::vector<Way>> all_ways(const Facts& facts) {
 constexpr std::size_t most_rings = 10'000;
 constexpr std::size_t most_steps = 2'000'000;  // of the search: many owners make many paths
 
+// A future that stands in a pool's queue is fed by each of its workers: where all of them are
+// stuck, one way leads round as well as all, and n workers make no n! rings.
+void keep_one_feeder(const Facts& facts, std::vector<Way>& ways) {
+  std::set<ResourceId> seen;
+  std::erase_if(ways, [&](const Way& way) {
+    const bool future =
+        way.step.fed && facts.resources[way.step.resource.index].kind == WaitKind::future;
+    return future && !seen.insert(way.step.resource).second;
+  });
+}
+
 // Only threads that are stuck, that someone waits for and that wait for someone can be in a ring.
 std::vector<std::vector<Way>> trimmed(const Facts& facts) {
   const std::vector<bool> stuck = find_stuck(facts);
@@ -90,6 +102,7 @@ std::vector<std::vector<Way>> trimmed(const Facts& facts) {
           removed;
     }
   }
+  for (auto& ways : next) keep_one_feeder(facts, ways);
   return next;
 }
 
@@ -187,6 +200,11 @@ bool is_orphaned(const ResourceFact& resource) {
       "holder_in_parent", "helpers_not_copied", "order_lost"};
   return resource.owners.empty() &&
          std::ranges::find(orphans, resource.owner_unknown_code) != orphans.end();
+}
+
+bool is_queued(const Facts& facts, const ResourceFact& future) {
+  return future.kind == WaitKind::future && future.part_of.known() &&
+         facts.resources[future.part_of.index].kind == WaitKind::queue;
 }
 
 ThreadId main_thread(const Facts& facts, ProcessId process) {

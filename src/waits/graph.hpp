@@ -60,6 +60,9 @@ std::vector<Root> find_roots(const Facts& facts);
 // Nobody alive can release it: its owner ended, or never lived in this process.
 bool is_orphaned(const ResourceFact& resource);
 
+// A future whose work stands in the queue of a pool: nobody runs it yet.
+bool is_queued(const Facts& facts, const ResourceFact& future);
+
 // The thread a process ends with: its first.
 ThreadId main_thread(const Facts& facts, ProcessId process);
 

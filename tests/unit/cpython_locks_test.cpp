@@ -48,7 +48,7 @@ struct Sample {
     REQUIRE(found != routine.instructions.end());
     return static_cast<std::size_t>(found - routine.instructions.begin());
   }
-  LockState before(std::string_view global) const {
+  FlowState before(std::string_view global) const {
     const auto state = state_before(routine, effects, {}, at(global));
     REQUIRE(state);
     return *state;
@@ -93,7 +93,7 @@ TEST_CASE("a lock that a finally releases", "[cpython]") {
   each_sample("guarded", [](const Sample& sample) {
     CHECK(sample.before("here").held == Held::yes);
     CHECK(is_guarded(sample.routine, sample.effects, sample.at("here")));
-    const LockState after = sample.before("after");
+    const FlowState after = sample.before("after");
     CHECK(after.held == Held::no);
     CHECK(after.released);
     CHECK_FALSE(after.unpaired);
@@ -132,7 +132,7 @@ TEST_CASE("a with block whose body releases", "[cpython]") {
     REQUIRE(entry);
     sample.effects[static_cast<std::uint32_t>(*entry)] = {Effect::Kind::acquire};
     CHECK(sample.before("here").held == Held::yes);
-    const LockState after = sample.before("after");
+    const FlowState after = sample.before("after");
     CHECK(after.held == Held::no);
     CHECK(after.released);
   });

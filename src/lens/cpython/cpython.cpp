@@ -89,11 +89,14 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   name_threads(context);
   add_gil(context);
   add_lock_waits(context);
+  add_futures(context);
+  add_busy_databases(context);
   add_multiprocessing_waits(context);
   add_lock_holders(context);
   add_finalizers(context);
   add_tasks(context);
   add_finalization(context);
+  add_labels(context);
 }
 
 }  // namespace coldcase::cpython

@@ -35,6 +35,9 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
 std::vector<std::size_t> feeders_of_queue(const PythonFacts& facts, const Pthreads& pthreads,
                                           Addr queue);
 
+// The name of the child with this number for which the thread waits; empty when it does not say.
+std::string find_child_name(const PythonFacts& facts, std::size_t core_thread, std::int64_t pid);
+
 // A name for where a callback begins: "<lambda> (callback, not yet entered)".
 inline constexpr std::string_view pending_suffix = " (callback, not yet entered)";
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lens/cpython/cpython.hpp"
+#include "lens/cpython/labels.hpp"
 
 namespace coldcase::cpython {
 
@@ -32,13 +33,14 @@ void name_threads(LensContext& context);
 void add_gil(LensContext& context);
 void add_lock_waits(LensContext& context);
 void add_lock_holders(LensContext& context);
+void add_futures(LensContext& context);
+void add_busy_databases(LensContext& context);
 void add_multiprocessing_waits(LensContext& context);
 void add_finalizers(LensContext& context);
 void add_tasks(LensContext& context);
 void add_finalization(LensContext& context);
+void add_labels(LensContext& context);
 
-// "Queue.get" gives "get".
-std::string_view last_part(std::string_view qualified);
 // A Python function's frame as a report shows it.
 Frame label_of(const std::string& function, const std::string& file, std::uint32_t line);
 // "Account.pay (bank.py:12)".
@@ -47,6 +49,7 @@ std::string describe(const PythonFrame& frame);
 // Whether the thread waits for what this is about; told if it does. `word` is its futex's.
 bool wait_for_module_lock(LensContext& context, std::size_t thread, const PyThread& state,
                           Addr word);
+bool wait_for_import_lock(LensContext& context, std::size_t thread, Addr word);
 bool wait_for_buffered(LensContext& context, std::size_t thread, Addr word);
 
 // The resource for a threading.Lock or RLock, with its state and, for an RLock, its owner.

@@ -31,7 +31,7 @@ class LockWalk {
     if (effects.empty()) return;
     const auto at = use.text->routine.find(use.frame.lasti);
     if (!at) return trust_blocks(use, index);
-    const LockState entry{state_.held, -1, state_.released, false};
+    const FlowState entry{state_.held, -1, state_.released, false};
     const auto& [state, guarded] = flows_.ask(use.text->routine, effects, entry, *at);
     if (!state) return;
     unpaired_ = unpaired_ || state->unpaired;
@@ -159,7 +159,7 @@ class LockWalk {
   const Layout& layout_;
   LockFlows& flows_;
   Holding holding_;
-  LockState state_;
+  FlowState state_;
   bool known_ = false, unpaired_ = false, takes_ = false, releases_ = false;
 };
 

@@ -9,8 +9,8 @@ constexpr std::size_t most_steps = 200'000;
 constexpr std::size_t most_handler = 256;  // instructions of a handler that are looked at
 constexpr std::int32_t none = -1;
 
-LockState join(const LockState& a, const LockState& b) {
-  LockState joined;
+FlowState join(const FlowState& a, const FlowState& b) {
+  FlowState joined;
   joined.held = a.held == b.held ? a.held : Held::maybe;
   joined.released = a.released || b.released;
   joined.unpaired = a.unpaired || b.unpaired;
@@ -66,7 +66,7 @@ class Flow {
         blocks_in_(code_.size(), none) {}
 
   // False when it did not come to an end.
-  bool run(LockState entry) {
+  bool run(FlowState entry) {
     if (code_.empty()) return false;
     enter(0, entry, none);
     std::size_t steps = 0;
@@ -79,28 +79,28 @@ class Flow {
     return true;
   }
 
-  const std::optional<LockState>& before(std::size_t at) const { return in_[at]; }
-  LockState after(std::size_t at) const { return apply(at, *in_[at]); }
+  const std::optional<FlowState>& before(std::size_t at) const { return in_[at]; }
+  FlowState after(std::size_t at) const { return apply(at, *in_[at]); }
   std::int32_t block(std::size_t at) const { return blocks_in_[at]; }
   const Block& block_at(std::int32_t index) const {
     return blocks_[static_cast<std::size_t>(index)];
   }
 
  private:
-  void enter(std::size_t at, const LockState& state, std::int32_t block) {
+  void enter(std::size_t at, const FlowState& state, std::int32_t block) {
     if (at >= code_.size()) return;
     const bool fresh = !in_[at];
-    const LockState joined = fresh ? state : join(*in_[at], state);
+    const FlowState joined = fresh ? state : join(*in_[at], state);
     if (fresh) blocks_in_[at] = block;
     if (!fresh && joined == *in_[at]) return;
     in_[at] = joined;
     open_.push_back(at);
   }
-  void enter_offset(std::int32_t offset, const LockState& state, std::int32_t block) {
+  void enter_offset(std::int32_t offset, const FlowState& state, std::int32_t block) {
     if (const auto at = routine_.find(offset)) enter(*at, state, block);
   }
 
-  LockState apply(std::size_t at, LockState state) const {
+  FlowState apply(std::size_t at, FlowState state) const {
     const auto effect = effects_.find(static_cast<std::uint32_t>(at));
     if (effect != effects_.end()) return apply(effect->second, at, state);
     const Stores stores = stores_of(code_[at]);
@@ -111,7 +111,7 @@ class Flow {
       return {Held::no, none, state.released, state.unpaired};
     return state;
   }
-  static LockState apply(const Effect& effect, std::size_t at, LockState state) {
+  static FlowState apply(const Effect& effect, std::size_t at, FlowState state) {
     const auto site = static_cast<std::int32_t>(at);
     switch (effect.kind) {
       case Effect::Kind::acquire:
@@ -147,7 +147,7 @@ class Flow {
 
   void step(std::size_t at) {
     const Instruction& one = code_[at];
-    const LockState before = *in_[at], after = apply(at, before);
+    const FlowState before = *in_[at], after = apply(at, before);
     const std::int32_t block = blocks_in_[at];
     raise_from(at, join(before, after), block);
     ask_again(at);
@@ -194,13 +194,13 @@ class Flow {
     }
   }
 
-  void branch(std::size_t at, const LockState& after, std::int32_t block) {
+  void branch(std::size_t at, const FlowState& after, std::int32_t block) {
     bool when_true = false;
     const auto asked = asked_acquire(at, when_true);
-    LockState jumps = after, falls = after;
+    FlowState jumps = after, falls = after;
     if (asked) {
-      const LockState& failed = *in_[*asked];
-      const LockState taken{Held::yes, static_cast<std::int32_t>(*asked), false, failed.unpaired};
+      const FlowState& failed = *in_[*asked];
+      const FlowState taken{Held::yes, static_cast<std::int32_t>(*asked), false, failed.unpaired};
       jumps = when_true ? taken : failed;
       falls = when_true ? failed : taken;
     }
@@ -209,7 +209,7 @@ class Flow {
   }
 
   // Any instruction of a protected range may raise, having done its work or not.
-  void raise_from(std::size_t at, const LockState& state, std::int32_t block) {
+  void raise_from(std::size_t at, const FlowState& state, std::int32_t block) {
     if (routine_.minor >= 11) {
       if (routine_.handlers[at] >= 0)
         enter(static_cast<std::size_t>(routine_.handlers[at]), state, none);
@@ -220,13 +220,13 @@ class Flow {
     if (block != none) enter_offset(setup_of(block).target, state, block_at(block).outer);
   }
 
-  void leave_loop(const LockState& state, std::int32_t block) {
+  void leave_loop(const FlowState& state, std::int32_t block) {
     while (block != none && setup_of(block).op != Op::setup_loop) block = block_at(block).outer;
     if (block != none) enter_offset(setup_of(block).target, state, block_at(block).outer);
   }
 
   // 3.8: a return or continue inside try calls the finally's code as a subroutine.
-  LockState after_finally(std::int32_t target, LockState state) const {
+  FlowState after_finally(std::int32_t target, FlowState state) const {
     const auto first = routine_.find(target);
     if (!first) return state;
     int inside = 0;
@@ -251,7 +251,7 @@ class Flow {
   const std::vector<Instruction>& code_;
   const Routine& routine_;
   const Effects& effects_;
-  std::vector<std::optional<LockState>> in_;
+  std::vector<std::optional<FlowState>> in_;
   std::vector<std::int32_t> blocks_in_;
   std::vector<Block> blocks_;
   std::map<std::size_t, std::int32_t> opened_;
@@ -273,17 +273,17 @@ bool handler_releases(const Routine& routine, const Effects& effects, std::size_
 
 }  // namespace
 
-std::optional<LockState> state_before(const Routine& routine, const Effects& effects,
-                                      LockState entry, std::size_t at) {
+std::optional<FlowState> state_before(const Routine& routine, const Effects& effects,
+                                      FlowState entry, std::size_t at) {
   Flow flow(routine, effects);
   if (at >= routine.instructions.size() || !flow.run(entry)) return std::nullopt;
   return flow.before(at);
 }
 
-std::optional<LockState> state_on_return(const Routine& routine, const Effects& effects,
-                                         LockState entry) {
+std::optional<FlowState> state_on_return(const Routine& routine, const Effects& effects,
+                                         FlowState entry) {
   Flow flow(routine, effects);
-  std::optional<LockState> state;
+  std::optional<FlowState> state;
   if (!flow.run(entry)) return state;
   for (std::size_t i = 0; i < routine.instructions.size(); ++i) {
     if (routine.instructions[i].op != Op::give_back || !flow.before(i)) continue;
@@ -312,7 +312,7 @@ bool is_guarded(const Routine& routine, const Effects& effects, std::size_t at) 
 }
 
 const LockFlows::Answer& LockFlows::ask(const Routine& routine, const Effects& effects,
-                                        const LockState& entry, std::size_t at) {
+                                        const FlowState& entry, std::size_t at) {
   std::vector<std::uint64_t> words;
   for (const auto& [place, effect] : effects) {
     words.push_back(std::uint64_t{place} << 32 | std::uint64_t{effect.index});

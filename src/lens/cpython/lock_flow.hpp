@@ -23,21 +23,21 @@ struct Effect {
 };
 using Effects = std::map<std::uint32_t, Effect>;  // by instruction
 
-struct LockState {
+struct FlowState {
   Held held = Held::no;
   std::int32_t site = -1;  // the instruction that took it; -1: held on entry
   bool released = false;   // a release was passed, on some way, since it was taken
   bool unpaired = false;   // a release was passed where it was not held: another took it
-  friend bool operator==(const LockState&, const LockState&) = default;
+  friend bool operator==(const FlowState&, const FlowState&) = default;
 };
 
 // Before the instruction `at`. Nothing when it is out of reach, or the code is too large.
-std::optional<LockState> state_before(const Routine& routine, const Effects& effects,
-                                      LockState entry, std::size_t at);
+std::optional<FlowState> state_before(const Routine& routine, const Effects& effects,
+                                      FlowState entry, std::size_t at);
 
 // Where the function returns.
-std::optional<LockState> state_on_return(const Routine& routine, const Effects& effects,
-                                         LockState entry);
+std::optional<FlowState> state_on_return(const Routine& routine, const Effects& effects,
+                                         FlowState entry);
 
 // The instruction stands in a try whose handler (a finally, an except) releases the lock.
 bool is_guarded(const Routine& routine, const Effects& effects, std::size_t at);
@@ -46,10 +46,10 @@ bool is_guarded(const Routine& routine, const Effects& effects, std::size_t at);
 class LockFlows {
  public:
   struct Answer {
-    std::optional<LockState> state;  // state_before()
+    std::optional<FlowState> state;  // state_before()
     bool guarded = false;            // is_guarded(), where the function itself took it
   };
-  const Answer& ask(const Routine& routine, const Effects& effects, const LockState& entry,
+  const Answer& ask(const Routine& routine, const Effects& effects, const FlowState& entry,
                     std::size_t at);
 
  private:

@@ -4,11 +4,12 @@
 #include "base/text.hpp"
 #include "lens/cpython/lens_parts.hpp"
 #include "lens/cpython/lock_chain.hpp"
+#include "lens/cpython/values.hpp"
 
 namespace coldcase::cpython {
 namespace {
 
-constexpr std::int64_t bound_function = 16, bound_self = 24;
+constexpr std::int64_t bound_function = 16;
 constexpr int most_depth = 6;
 constexpr std::size_t most_managed = 256, most_callbacks = 1024;
 

@@ -7,11 +7,6 @@
 
 namespace coldcase::cpython {
 
-std::string_view last_part(std::string_view qualified) {
-  const auto dot = qualified.rfind('.');
-  return dot == std::string_view::npos ? qualified : qualified.substr(dot + 1);
-}
-
 std::string describe(const PythonFrame& frame) {
   return clean_text(frame.code->name) + " (" + clean_text(base_name(frame.code->file)) + ":" +
          std::to_string(frame.line) + ")";

@@ -8,11 +8,12 @@
 #include "base/rings.hpp"
 #include "base/text.hpp"
 #include "lens/cpython/lens_parts.hpp"
+#include "lens/cpython/values.hpp"
 
 namespace coldcase::cpython {
 namespace {
 
-constexpr std::int64_t bound_self = 24, semlock_handle = 16;
+constexpr std::int64_t semlock_handle = 16;
 constexpr std::uint64_t flag_heap_type = 1u << 9;
 constexpr int most_depth = 6;  // functions that call each other, managers inside managers
 constexpr std::size_t most_touches = 1000;

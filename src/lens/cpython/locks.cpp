@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <set>
 
-#include "base/text.hpp"
 #include "lens/cpython/opcodes.hpp"
+#include "lens/cpython/values.hpp"
 
 namespace coldcase::cpython {
 namespace {
 
-constexpr std::int64_t object_body = 16, bound_self = 24;
 constexpr std::int32_t setup_finally = 122;  // block type, opcode SETUP_FINALLY, 3.6 to 3.10
 constexpr std::int32_t most_slots = 4096;
 
@@ -171,28 +170,6 @@ Addr awaited_word(const View& view, std::size_t core_thread, const FutexWait& fu
   return back && *back == offset_by(futex.address, 32) ? *parked : futex.address;
 }
 
-std::optional<LockObject> find_awaited_lock(const Objects& objects, const PyThread& thread,
-                                            Addr word) {
-  std::size_t looked = 0;
-  for (const auto& run : thread.runs) {
-    for (const PythonFrame& frame : run) {
-      if (++looked > 3) return std::nullopt;
-      for (const Addr slot : read_slots(objects, frame)) {
-        Addr candidate = slot;
-        const std::string& type = objects.type_name(slot);
-        if (type == "builtin_function_or_method" || type == "method") {
-          const auto self = objects.image().read_pointer(offset_by(slot, bound_self));
-          if (!self) continue;
-          candidate = *self;
-        }
-        const auto lock = read_lock(objects, candidate);
-        if (lock && lock->word == word) return lock;
-      }
-    }
-  }
-  return std::nullopt;
-}
-
 std::optional<Addr> find_self(const Objects& objects, const PythonFrame& frame) {
   if (frame.code->locals < 1) return std::nullopt;
   const auto names = read_local_names(objects, frame.code->at);
@@ -204,41 +181,6 @@ std::optional<Addr> find_self(const Objects& objects, const PythonFrame& frame) 
     return inside && inside->value != 0 ? std::optional(*inside) : std::nullopt;
   }
   return *value;
-}
-
-std::string name_in_frame(const Objects& objects, const PythonFrame& frame, Addr object) {
-  const Layout& layout = objects.layout();
-  std::string found;
-  const auto name_of = [&](Addr key) {
-    return clean_text(objects.read_str(key).value_or("?"), 256);
-  };
-  if (const auto self = find_self(objects, frame)) {
-    objects.each_attribute(*self, [&](Addr key, Addr value) {
-      if (value == object) found = objects.type_name(*self) + "." + name_of(key);
-      return found.empty();
-    });
-  }
-  if (!found.empty()) return found;
-  std::size_t looked = 0;
-  const auto globals = objects.image().read_pointer(offset_by(frame.at, layout.frame_globals));
-  if (globals) {
-    objects.each_item(*globals, [&](Addr key, Addr value) {
-      if (value == object) found = name_of(key);
-      return found.empty() && ++looked < 10'000;
-    });
-  }
-  if (!found.empty()) return found;
-  const auto names = read_local_names(objects, frame.code->at);
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto value = objects.read_slot(
-        offset_by(frame.at, layout.frame_locals + static_cast<std::int64_t>(i * 8)));
-    if (!value) continue;
-    if (*value == object) return clean_text(names[i], 256);
-    if (objects.type_name(*value) != "cell") continue;
-    const auto inside = objects.image().read_pointer(offset_by(*value, object_body));
-    if (inside && *inside == object) return clean_text(names[i], 256);
-  }
-  return {};
 }
 
 }  // namespace coldcase::cpython

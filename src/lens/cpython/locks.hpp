@@ -32,15 +32,8 @@ std::vector<WithMarker> find_with_markers(const Objects& objects, const PythonFr
 // confirms it.
 std::vector<Addr> read_slots(const Objects& objects, const PythonFrame& frame);
 
-// The lock object among what the innermost frames reference whose word this is.
-std::optional<LockObject> find_awaited_lock(const Objects& objects, const PyThread& thread,
-                                            Addr word);
-
 // The word a sleeping thread's futex stands for: a sem_t's own address, or the parked-on PyMutex.
 Addr awaited_word(const View& view, std::size_t core_thread, const FutexWait& futex);
-
-// "Account.lock", "module.name", "name": how the program reaches the object from this frame.
-std::string name_in_frame(const Objects& objects, const PythonFrame& frame, Addr object);
 
 // The frame's first local, when it is called `self`.
 std::optional<Addr> find_self(const Objects& objects, const PythonFrame& frame);

@@ -124,7 +124,8 @@ void CallReader::read_select(Wait& wait) {
       }
     }
   }
-  wait.kind = WaitKind::io;
+  // Without descriptors and with a timeout it is a way to sleep: time.sleep of CPython to 3.10.
+  wait.kind = wait.on.empty() && registers_[R::r8] != 0 ? WaitKind::sleep : WaitKind::io;
   wait.ends = Ends::never;
   const bool timespec = system_call_name(call_.number) == "pselect6";
   if (registers_[R::r8] != 0)

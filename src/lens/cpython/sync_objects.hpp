@@ -1,0 +1,51 @@
+// The standard library's synchronisation objects: what kind one is (told by its attributes, so that
+// subclasses count and a class that only has the name does not), and in what state.
+#pragma once
+
+#include <coldcase/facts.hpp>
+
+#include "lens/cpython/values.hpp"
+
+namespace coldcase::cpython {
+
+enum class Sort : std::uint8_t {
+  none,
+  condition,
+  event,
+  semaphore,
+  barrier,
+  queue,
+  simple_queue,         // _queue.SimpleQueue, in C
+  python_simple_queue,  // queue._PySimpleQueue
+  thread,
+  future,
+  thread_pool,
+  process_pool,
+  pool_result,  // multiprocessing.pool.ApplyResult, MapResult
+  popen,
+  process,
+  module_lock,
+  handler,  // logging.Handler
+};
+
+Sort sort_of(const Objects& objects, Addr object);
+
+// "threading.Event"; empty for none.
+std::string_view name_of(Sort sort);
+WaitKind kind_of(Sort sort);
+
+// The object as the program calls its type: "queue.Queue", "OrderQueue (a queue.Queue)".
+std::string type_text(const Objects& objects, Sort sort, Addr object);
+
+struct SyncState {
+  std::vector<MemoryWord> words;
+  std::string details;  // "2 of 3 parties have arrived"
+  LockState summary = LockState::waiting;
+};
+SyncState read_state(const Objects& objects, Sort sort, Addr object);
+
+// What a queue holds now; nothing when it cannot be read.
+std::optional<std::uint64_t> queue_size(const Objects& objects, Sort sort, Addr queue);
+std::vector<Addr> queue_items(const Objects& objects, Sort sort, Addr queue, std::size_t limit);
+
+}  // namespace coldcase::cpython
