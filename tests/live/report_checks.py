@@ -166,6 +166,15 @@ def check_sites(report: Report, truth: Json) -> List[str]:
     return problems
 
 
+def check_merge(report: Report, truth: Json) -> List[str]:
+    """Every Python thread's frames stand at the native calls that run them."""
+    if "python" not in truth:
+        return []
+    merges = {name: report.at(report.thread(tid).get("stack", "")).get("merge")
+              for name, tid in truth["threads"].items()}
+    return ["the stack of %s is merged: %s" % pair for pair in merges.items() if pair[1] != "exact"]
+
+
 def check_python_names(report: Report, truth: Json) -> List[str]:
     if "python" not in truth:
         return []
@@ -224,7 +233,7 @@ def check_report(value: Json, truth: Json, expected: Expected, exit_code: int,
     """All that the report has wrong."""
     report = Report(value)
     problems = check_verdict(report, expected, exit_code) + check_count(report, tids)
-    problems += check_python_names(report, truth)
+    problems += check_python_names(report, truth) + check_merge(report, truth)
     if truth["kind"] == "none":
         return problems + check_health(report)
     in_path = not expected.truth_is_holder_only

@@ -20,6 +20,18 @@ Frame label_of(const std::string& function, const std::string& file, std::uint32
   return frame;
 }
 
+// Every state of a core's thread; of one thread's the inner before the outer.
+std::vector<const PyThread*> states_inside_out(const Runtime& runtime) {
+  std::vector<const PyThread*> states;
+  for (const Interpreter& interpreter : runtime.interpreters) {
+    for (const PyThread& state : interpreter.threads) {
+      if (state.core_thread) states.push_back(&state);
+    }
+  }
+  std::ranges::stable_sort(states, {}, &PyThread::inner_frames);
+  return states;
+}
+
 }  // namespace
 
 PythonFacts read_python(const View& view, const Pthreads& pthreads, const NativeWaits& native) {
@@ -40,22 +52,18 @@ std::vector<Interpreted> interpret(const PythonFacts& facts, std::size_t thread_
   std::vector<Interpreted> all(thread_count);
   if (!facts.python) return all;
   std::map<std::pair<std::uint64_t, std::uint32_t>, std::uint32_t> labels;  // code object, line
-  for (const Interpreter& interpreter : facts.python->runtime.interpreters) {
-    for (const PyThread& state : interpreter.threads) {
-      if (!state.core_thread) continue;
-      Interpreted& thread = all[*state.core_thread];
-      for (std::size_t r = 0; r < state.runs.size(); ++r) {
-        InterpretedRun frames;
-        if (!state.anchors.empty()) frames.anchor = state.anchors[r];
-        for (const PythonFrame& frame : state.runs[r]) {
-          const auto [at, fresh] = labels.try_emplace({frame.code->at.value, frame.line});
-          if (fresh)
-            at->second =
-                builder.add_frame(label_of(frame.code->name, frame.code->file, frame.line));
-          frames.frames.push_back(at->second);
-        }
-        thread.runs.push_back(std::move(frames));
+  for (const PyThread* state : states_inside_out(facts.python->runtime)) {
+    Interpreted& thread = all[*state->core_thread];
+    for (std::size_t r = 0; r < state->runs.size(); ++r) {
+      InterpretedRun frames;
+      if (!state->anchors.empty()) frames.anchor = state->anchors[r];
+      for (const PythonFrame& frame : state->runs[r]) {
+        const auto [at, fresh] = labels.try_emplace({frame.code->at.value, frame.line});
+        if (fresh)
+          at->second = builder.add_frame(label_of(frame.code->name, frame.code->file, frame.line));
+        frames.frames.push_back(at->second);
       }
+      thread.runs.push_back(std::move(frames));
     }
   }
   for (const GilWait& wait : facts.gil_waits) {

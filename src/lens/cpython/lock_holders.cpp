@@ -85,7 +85,8 @@ void add_lock_holders(LensContext& context) {
       for (const auto& run : state.runs) {
         for (const PythonFrame& frame : run) {
           for (const WithMarker& marker : find_with_markers(context.objects(), frame)) {
-            add_marker(context, *state.core_thread, inner.size(), frame, inner, marker);
+            add_marker(context, *state.core_thread, state.inner_frames + inner.size(), frame, inner,
+                       marker);
           }
           inner.push_back(frame);
         }

@@ -162,6 +162,7 @@ void add_lock_waits(LensContext& context) {
   for (const Interpreter& interpreter : context.runtime().interpreters) {
     for (const PyThread& state : interpreter.threads) {
       if (!state.core_thread || state.runs.empty() || state.runs.front().empty()) continue;
+      if (state.outer) continue;  // its thread waits in a frame of another state
       const std::size_t thread = *state.core_thread;
       const ThreadFact& fact = context.ledger.thread(context.view.thread_id(thread));
       const auto& futex = context.native.futexes[thread];

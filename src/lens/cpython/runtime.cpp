@@ -32,6 +32,8 @@ std::unique_ptr<Python> Python::open(const View& view, const Pthreads& pthreads,
   python->objects_ = std::make_unique<Objects>(view.image, *runtime.layout);
   python->codes_ = std::make_unique<Codes>(*python->objects_);
   python->read_interpreters(view, pthreads);
+  python->assign_threads(view);
+  python->order_states();
   return python;
 }
 
