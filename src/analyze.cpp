@@ -5,13 +5,16 @@
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 #include "holders/holders.hpp"
+#include "holders/polling.hpp"
 #include "lens/basics.hpp"
 #include "lens/cpython/cpython.hpp"
 #include "lens/crash.hpp"
 #include "lens/cuda/cuda.hpp"
 #include "lens/family.hpp"
+#include "lens/lost_helpers.hpp"
 #include "lens/mpi/job.hpp"
 #include "lens/mpi/mpi.hpp"
+#include "lens/openblas/openblas.hpp"
 #include "lens/seen.hpp"
 #include "lens/side_car_facts.hpp"
 #include "lens/zmq/zmq.hpp"
@@ -26,6 +29,7 @@ namespace {
 void look(const Session& session, Seen& seen, Ledger& ledger) {
   const View& view = seen.view;
   add_basics(view, session.input, session.signal_thread, ledger);
+  add_side_car_times(view, ledger);
   seen.python = cpython::read_python(view, seen.pthreads, seen.native);
   const cpython::PythonFacts& python = seen.python;
 
@@ -37,6 +41,8 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
   look_at_glibc(view, seen.pthreads, seen.native, seen.stacks, ledger);
   cpython::look_at_cpython(view, python, seen.pthreads, seen.native, seen.stacks, ledger);
   cuda::look_at_cuda(view, seen.stacks, ledger);
+  openblas::look_at_openblas(view, seen.pthreads, seen.stacks, ledger);
+  look_at_lost_helpers(view, seen.pthreads, seen.stacks, ledger);
   zmq::look_at_zmq(view, seen.native, seen.stacks, ledger);
   mpi::add_place(view, ledger);
   look_at_crash(view, session.signal_thread, ledger);
@@ -46,13 +52,13 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
 }
 
 // One bad input among good ones is a row of the report, not its end. Throws when none is usable.
-std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options,
+std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options, Unpack unpack,
                                                std::vector<InputFact>& unreadable) {
   std::vector<std::unique_ptr<Session>> sessions;
   std::optional<Error> first;
   for (const std::string& path : options.cores) {
     try {
-      sessions.push_back(open_session(path, options));
+      sessions.push_back(open_session(path, options, unpack));
     } catch (const Error& error) {
       if (!first) first = error;
       InputFact fact;
@@ -106,11 +112,9 @@ void note_unrelated(const std::vector<std::unique_ptr<Session>>& sessions, Analy
   }
 }
 
-}  // namespace
-
-Analysis analyze(const AnalyzeOptions& options) {
+Analysis analyze_once(const AnalyzeOptions& options, Unpack unpack) {
   std::vector<InputFact> unreadable;
-  const auto sessions = open_all(options, unreadable);
+  const auto sessions = open_all(options, unpack, unreadable);
 
   Analysis analysis;
   analysis.generator.version = std::string(library_version());
@@ -136,10 +140,17 @@ Analysis analyze(const AnalyzeOptions& options) {
   for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
   mpi::look_at_mpi(processes, ledger);
   note_unrelated(sessions, analysis);
+  find_polling(processes, ledger);
   find_holders(processes, ledger);
   settle_waits(analysis.facts);
   diagnose(analysis);
   return analysis;
+}
+
+}  // namespace
+
+Analysis analyze(const AnalyzeOptions& options) {
+  return reading_frames([&](Unpack unpack) { return analyze_once(options, unpack); });
 }
 
 }  // namespace coldcase

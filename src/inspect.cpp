@@ -9,10 +9,10 @@
 #include "core/core.hpp"
 #include "diagnose/diagnose.hpp"
 #include "image/image.hpp"
+#include "inspect_parts.hpp"
 #include "lens/mpi/job.hpp"
 
 namespace coldcase {
-namespace {
 
 std::string name_of(const ThreadFact& thread) {
   return thread.name.empty() ? thread.entry : thread.name;
@@ -25,8 +25,30 @@ std::string lwp_of(const Facts& facts, Ref ref) {
   }
   if (const auto resource = ref.as<RefKind::resource>(); resource.known())
     return facts.resources[resource.index].label;
+  if (const auto task = ref.as<RefKind::task>(); task.known()) {
+    const std::string& name = facts.tasks[task.index].name;
+    return name.starts_with("Task-") ? name : "task " + name;
+  }
   return {};
 }
+
+std::string target_of(const Facts& facts, const ThreadFact& thread) {
+  if (!thread.wait) return {};
+  if (!thread.wait->on.empty()) return lwp_of(facts, thread.wait->on.front());
+  std::string text(word(thread.wait->kind));
+  if (!thread.wait->syscall_name.empty()) text += " (" + thread.wait->syscall_name + ")";
+  return text;
+}
+
+std::string basis_of(const ResourceFact& resource) {
+  std::vector<std::string> bases;
+  for (const Owner& owner : resource.owners)
+    bases.push_back(std::string(word(owner.confidence)) + " (" + std::string(word(owner.basis)) +
+                    ")");
+  return resource.owners.empty() ? resource.owner_unknown_text : join(bases, ", ");
+}
+
+namespace {
 
 std::string text_of_frame(const Frame& frame) {
   std::string text = frame.function.empty() ? "??" : frame.function;
@@ -38,19 +60,11 @@ std::string text_of_frame(const Frame& frame) {
 Table thread_table(const Facts& facts) {
   Table table{{"LWP", "name", "state", "waits for", "at"}, {}};
   for (const ThreadFact& thread : facts.threads) {
-    std::string waits;
-    if (thread.wait) {
-      waits = word(thread.wait->kind);
-      if (!thread.wait->on.empty())
-        waits = lwp_of(facts, thread.wait->on.front());
-      else if (!thread.wait->syscall_name.empty())
-        waits += " (" + thread.wait->syscall_name + ")";
-    }
     std::string site;
     if (thread.site && thread.stack.known())
       site = text_of_frame(facts.frames[facts.stacks[thread.stack.index].frames[*thread.site]]);
     table.rows.push_back({thread.tid ? std::to_string(*thread.tid) : "", name_of(thread),
-                          std::string(word(thread.state)), waits, site});
+                          std::string(word(thread.state)), target_of(facts, thread), site});
   }
   return table;
 }
@@ -74,17 +88,11 @@ Table stack_table(const Facts& facts) {
 Table lock_table(const Facts& facts) {
   Table table{{"lock", "kind", "state", "held by", "how known", "waiters"}, {}};
   for (const ResourceFact& resource : facts.resources) {
-    std::vector<std::string> owners, bases, waiters;
-    for (const Owner& owner : resource.owners) {
-      owners.push_back(lwp_of(facts, owner.by));
-      bases.push_back(std::string(word(owner.confidence)) + " (" + std::string(word(owner.basis)) +
-                      ")");
-    }
+    std::vector<std::string> owners, waiters;
+    for (const Owner& owner : resource.owners) owners.push_back(lwp_of(facts, owner.by));
     for (const Ref waiter : resource.waiters) waiters.push_back(lwp_of(facts, waiter));
-    if (owners.empty() && !resource.owner_unknown_text.empty())
-      bases.push_back(resource.owner_unknown_text);
     table.rows.push_back({resource.label, std::string(word(resource.kind)),
-                          std::string(word(resource.state)), join(owners, ", "), join(bases, ", "),
+                          std::string(word(resource.state)), join(owners, ", "), basis_of(resource),
                           join(waiters, ", ")});
   }
   return table;
@@ -101,6 +109,51 @@ Table module_table(const Facts& facts) {
   return table;
 }
 
+std::string text_of_wait(const Facts& facts, const Wait& wait) {
+  std::vector<std::string> on;
+  for (const Ref ref : wait.on) on.push_back(lwp_of(facts, ref));
+  std::string text = on.empty() ? std::string(word(wait.kind)) : join(on, ", ");
+  if (wait.ends == Ends::timeout) text += " (ends by itself)";
+  return text;
+}
+
+Table task_table(const Facts& facts) {
+  Table table{{"task", "loop of", "state", "waits for", "has", "at", "more alike"}, {}};
+  for (const TaskFact& task : facts.tasks) {
+    std::vector<std::string> held;
+    for (const Hold& hold : task.holds) held.push_back(facts.resources[hold.resource.index].label);
+    std::string place;
+    if (task.stack.known()) {
+      const auto& frames = facts.stacks[task.stack.index].frames;
+      const std::uint32_t at = task.site.value_or(0);
+      if (at < frames.size()) place = text_of_frame(facts.frames[frames[at]]);
+    }
+    table.rows.push_back({task.name, lwp_of(facts, task.thread), std::string(word(task.state)),
+                          task.wait ? text_of_wait(facts, *task.wait) : "", join(held, ", "), place,
+                          task.alike ? std::to_string(*task.alike) : ""});
+  }
+  return table;
+}
+
+CoreIdentity identify_input(const Input& input) {
+  const Core core = parse_core(input.content(), input.path);
+  CoreIdentity identity;
+  // A core cut short has the headers of the whole one: what is there of it is part of its identity.
+  const std::string size = std::to_string(core.file.size());
+  std::vector<Bytes> parts = core.identity;
+  if (core.truncated()) parts.push_back(std::as_bytes(std::span(size.data(), size.size())));
+  identity.content = sha256_hex(parts);
+  if (core.process) identity.pid = std::max(core.process->pid, 0);
+  if (core.process) identity.ppid = std::max(core.process->ppid, 0);
+  identity.job = mpi::find_job(core, core_image(core));
+  constexpr std::size_t most_threads = 4096;
+  for (const CoreThread& thread : core.threads) {
+    if (identity.threads.size() == most_threads) break;
+    if (thread.tid > 0 && thread.tid != identity.pid) identity.threads.push_back(thread.tid);
+  }
+  return identity;
+}
+
 }  // namespace
 
 Table make_table(const Analysis& analysis, TableKind kind) {
@@ -113,6 +166,8 @@ Table make_table(const Analysis& analysis, TableKind kind) {
       return lock_table(analysis.facts);
     case TableKind::modules:
       return module_table(analysis.facts);
+    case TableKind::tasks:
+      return task_table(analysis.facts);
   }
   return {};
 }
@@ -120,8 +175,9 @@ Table make_table(const Analysis& analysis, TableKind kind) {
 ArgumentKind kind_of_argument(const std::string& path) {
   if (path == "-") return ArgumentKind::core;
   try {
-    const Input input = open_input(path);
-    switch (kind_of_file(input.bytes())) {
+    const FileKind kind = reading_frames(
+        [&](Unpack unpack) { return kind_of_file(open_input(path, unpack).content()); });
+    switch (kind) {
       case FileKind::core:
         return ArgumentKind::core;
       case FileKind::program:
@@ -136,18 +192,7 @@ ArgumentKind kind_of_argument(const std::string& path) {
 }
 
 CoreIdentity identify(const std::string& path) {
-  const Input input = open_input(path);
-  const Core core = parse_core(input.bytes(), input.path);
-  CoreIdentity identity;
-  // A core cut short has the headers of the whole one: what is there of it is part of its identity.
-  const std::string size = std::to_string(core.file.size());
-  std::vector<Bytes> parts = core.identity;
-  if (core.truncated()) parts.push_back(std::as_bytes(std::span(size.data(), size.size())));
-  identity.content = sha256_hex(parts);
-  if (core.process) identity.pid = std::max(core.process->pid, 0);
-  if (core.process) identity.ppid = std::max(core.process->ppid, 0);
-  identity.job = mpi::find_job(core, core_image(core));
-  return identity;
+  return reading_frames([&](Unpack unpack) { return identify_input(open_input(path, unpack)); });
 }
 
 std::vector<PatternInfo> known_patterns() {

@@ -35,10 +35,11 @@ void open_side_car(Session& session, const std::string& path) {
 
 }  // namespace
 
-std::unique_ptr<Session> open_session(const std::string& path, const AnalyzeOptions& options) {
+std::unique_ptr<Session> open_session(const std::string& path, const AnalyzeOptions& options,
+                                      Unpack unpack) {
   auto session = std::make_unique<Session>();
-  session->input = open_input(path);
-  session->core = parse_core(session->input.bytes(), session->input.path);
+  session->input = open_input(path, unpack);
+  session->core = parse_core(session->input.content(), session->input.path);
   Core& core = session->core;
   if (!core.threads.empty()) session->signal_thread = core.threads.front().tid;
   std::ranges::stable_sort(core.threads, {}, &CoreThread::tid);

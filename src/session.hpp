@@ -27,7 +27,8 @@ struct Session {
   std::string side_car_problem;     // why the one that lies there is not used
 };
 
-// Throws Error when the file is no core we can read.
-std::unique_ptr<Session> open_session(const std::string& path, const AnalyzeOptions& options);
+// Throws Error when the file is no core we can read; BadFrame as open_input says.
+std::unique_ptr<Session> open_session(const std::string& path, const AnalyzeOptions& options,
+                                      Unpack unpack = Unpack::as_read);
 
 }  // namespace coldcase

@@ -59,6 +59,7 @@ struct Finding {
   std::vector<std::string> summary;
   std::vector<StoryLine> story;
   std::vector<ThreadId> threads;
+  std::vector<TaskId> tasks;
   std::vector<ResourceId> resources;
   std::vector<ProcessId> processes;
   std::vector<Edge> path;
@@ -91,6 +92,7 @@ struct Totals {
   std::uint64_t process_count = 0;
   std::uint64_t frame_count = 0;
   std::uint64_t listed_thread_count = 0;
+  std::optional<std::uint64_t> task_count;  // also those that others stand for
 };
 
 struct Redaction {

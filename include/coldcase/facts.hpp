@@ -98,6 +98,7 @@ struct Wait {
   std::optional<std::uint32_t> frame;       // index into the stack's frames
   Confidence confidence = Confidence::hypothesis;
   std::vector<EvidenceId> evidence;
+  std::optional<bool> all;  // of `on`, until the last of them has ended
 };
 
 struct Hold {
@@ -108,6 +109,8 @@ struct Hold {
   Confidence confidence = Confidence::hypothesis;
   Basis basis = Basis::inference;
   std::vector<EvidenceId> evidence;
+  // Of that frame, at which it was taken. Not written by itself: a finding tells it.
+  std::optional<std::uint32_t> line = std::nullopt;
 };
 
 struct PythonThread {
@@ -158,8 +161,31 @@ struct ThreadFact {
   StackId stack;
   std::optional<std::uint32_t> site;  // innermost frame of the user's own code
   std::optional<Api> api;
+  // Processor time since it began, user and system, by the kernel's ticks; and how much of it the
+  // kernel ran. Of `remainder` it is a bound: threads that have ended are in it.
   std::optional<std::uint64_t> cpu_ms;
+  std::optional<std::uint64_t> cpu_system_ms;
+  std::optional<CpuFrom> cpu_from;
+  std::optional<std::uint64_t> age_ms;     // since it began, when the side-car was taken
+  std::optional<bool> in_syscall;          // of one that is not asleep: in or just out of one
   std::optional<FinalizerFact> finalizer;  // the innermost it is in
+};
+
+// A task of an event loop (asyncio), not ended. Of many that do the same in the same place the last
+// one listed stands for the others.
+struct TaskFact {
+  ProcessId process;
+  ThreadId thread;  // runs its loop
+  ResourceId loop;  // of kind event_loop
+  std::string name;
+  TaskState state = TaskState::unknown;
+  std::optional<Tag> tag;
+  std::vector<FindingId> findings;
+  std::optional<Wait> wait;
+  std::vector<Hold> holds;
+  StackId stack;  // its await chain, innermost first
+  std::optional<std::uint32_t> site;
+  std::optional<std::uint64_t> alike;  // so many more
 };
 
 // One frame as people see it. Stacks refer to a table of distinct ones: 500 threads in one place
@@ -241,6 +267,7 @@ struct Evidence {
   std::optional<Addr> address;
   std::vector<MemoryWord> words;
   std::string source;  // struct, field and version it was read by
+  TaskId task;
 };
 
 struct ModuleFact {
@@ -281,6 +308,7 @@ struct Facts {
   std::vector<InputFact> inputs;
   std::vector<ProcessFact> processes;
   std::vector<ThreadFact> threads;
+  std::vector<TaskFact> tasks;
   std::vector<Frame> frames;
   std::vector<Stack> stacks;
   std::vector<ResourceFact> resources;

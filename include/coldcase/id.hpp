@@ -19,7 +19,8 @@ enum class RefKind : std::uint8_t {
   stack,
   resource,
   evidence,
-  module
+  module,
+  task
 };
 
 inline constexpr std::uint32_t no_index = 0xffffffff;
@@ -41,6 +42,7 @@ using StackId = Id<RefKind::stack>;
 using ResourceId = Id<RefKind::resource>;
 using EvidenceId = Id<RefKind::evidence>;
 using ModuleId = Id<RefKind::module>;
+using TaskId = Id<RefKind::task>;
 
 // A reference to any of them.
 struct Ref {

@@ -12,10 +12,19 @@ struct Table {
   std::vector<std::vector<std::string>> rows;  // as many cells as columns; empty: unknown
 };
 
-enum class TableKind : std::uint8_t { threads, stacks, locks, modules };
+enum class TableKind : std::uint8_t { threads, stacks, locks, modules, tasks };
 
 // The table is made from the Analysis of the core: what a report says, seen from one side.
 Table make_table(const Analysis& analysis, TableKind kind);
+
+struct Section {
+  std::string name;  // "threads"
+  Table table;
+};
+
+// What a core tells of CPython, each section from another side: interpreters, threads, stacks,
+// locks. No sections: no CPython was seen in it.
+std::vector<Section> make_python_sections(const Analysis& analysis);
 
 // What a file among the arguments is: a core, a program (then it is meant as --executable), or
 // neither.
@@ -28,6 +37,9 @@ struct CoreIdentity {
   std::int64_t pid = 0, ppid = 0;  // 0: unknown
   std::string job;  // 16 hex digits the ranks of one MPI job share; empty: no job. Never the names
                     // themselves
+  // Thread numbers beside `pid`, the first 4,096: a kernel core's ppid is that of the thread that
+  // forked (fill_psinfo, fs/binfmt_elf.c).
+  std::vector<std::int64_t> threads;
 };
 // Throws Error when the file is no core we can read.
 CoreIdentity identify(const std::string& path);

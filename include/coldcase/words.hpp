@@ -47,12 +47,23 @@ enum class ThreadState : std::uint8_t { blocked, idle, running, spinning, crashe
 inline constexpr std::string_view state_words[] = {"blocked", "idle",  "running", "spinning",
                                                    "crashed", "ended", "unknown"};
 
+// A task of an event loop: words of ThreadState where they mean the same. `ready` is due to run as
+// soon as the loop's thread comes to it.
+enum class TaskState : std::uint8_t { running, ready, blocked, idle, ended, unknown };
+inline constexpr std::string_view task_state_words[] = {"running", "ready", "blocked",
+                                                        "idle",    "ended", "unknown"};
+
 enum class Tag : std::uint8_t { deadlocked, root_blocker, behind, idle, running, crashed };
 inline constexpr std::string_view tag_words[] = {"deadlocked", "root_blocker", "behind",
                                                  "idle",       "running",      "crashed"};
 
 enum class NameFrom : std::uint8_t { python, comm, entry, runtime };
 inline constexpr std::string_view name_from_words[] = {"python", "comm", "entry", "runtime"};
+
+// Where a thread's processor time stands: the core's note of the thread; the core's note of the
+// process, the other threads taken off; the side-car.
+enum class CpuFrom : std::uint8_t { core, core_remainder, side_car };
+inline constexpr std::string_view cpu_from_words[] = {"core", "core_remainder", "side_car"};
 
 // Kinds of resources, then the kinds of waits that are for no resource.
 enum class WaitKind : std::uint8_t {
@@ -65,6 +76,7 @@ enum class WaitKind : std::uint8_t {
   once,
   static_guard,
   spinlock,
+  polled_word,
   futex,
   malloc_arena,
   stdio_lock,
@@ -93,42 +105,15 @@ enum class WaitKind : std::uint8_t {
   io,
   sleep
 };
-inline constexpr std::string_view wait_words[] = {"gil",
-                                                  "mutex",
-                                                  "rwlock",
-                                                  "condition",
-                                                  "semaphore",
-                                                  "barrier",
-                                                  "once",
-                                                  "static_guard",
-                                                  "spinlock",
-                                                  "futex",
-                                                  "malloc_arena",
-                                                  "stdio_lock",
-                                                  "loader_lock",
-                                                  "file_lock",
-                                                  "pipe",
-                                                  "socket",
-                                                  "python_lock",
-                                                  "python_rlock",
-                                                  "python_condition",
-                                                  "import_lock",
-                                                  "semlock",
-                                                  "queue",
-                                                  "future",
-                                                  "event_loop",
-                                                  "asyncio_lock",
-                                                  "driver_lock",
-                                                  "gpu_work",
-                                                  "host_callback",
-                                                  "collective",
-                                                  "zmq_context",
-                                                  "unknown",
-                                                  "thread_exit",
-                                                  "process_exit",
-                                                  "task",
-                                                  "io",
-                                                  "sleep"};
+inline constexpr std::string_view wait_words[] = {
+    "gil",          "mutex",        "rwlock",       "condition",     "semaphore",
+    "barrier",      "once",         "static_guard", "spinlock",      "polled_word",
+    "futex",        "malloc_arena", "stdio_lock",   "loader_lock",   "file_lock",
+    "pipe",         "socket",       "python_lock",  "python_rlock",  "python_condition",
+    "import_lock",  "semlock",      "queue",        "future",        "event_loop",
+    "asyncio_lock", "driver_lock",  "gpu_work",     "host_callback", "collective",
+    "zmq_context",  "unknown",      "thread_exit",  "process_exit",  "task",
+    "io",           "sleep"};
 
 enum class Mode : std::uint8_t { read, write, exclusive, shared };
 inline constexpr std::string_view mode_words[] = {"read", "write", "exclusive", "shared"};
@@ -205,11 +190,17 @@ constexpr WordList words_of(FindingKind) {
 constexpr WordList words_of(ThreadState) {
   return state_words;
 }
+constexpr WordList words_of(TaskState) {
+  return task_state_words;
+}
 constexpr WordList words_of(Tag) {
   return tag_words;
 }
 constexpr WordList words_of(NameFrom) {
   return name_from_words;
+}
+constexpr WordList words_of(CpuFrom) {
+  return cpu_from_words;
 }
 constexpr WordList words_of(WaitKind) {
   return wait_words;

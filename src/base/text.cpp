@@ -90,6 +90,13 @@ std::string counted(std::uint64_t count, std::string_view noun) {
   return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
 }
 
+std::string seconds_text(std::uint64_t ms) {
+  constexpr std::uint64_t minute = 60'000;
+  std::string text = std::to_string(ms / 1000);
+  if (ms < minute) text += "." + std::to_string(ms % 1000 / 100);
+  return text + " s";
+}
+
 bool starts_with_any(std::string_view text, std::initializer_list<std::string_view> prefixes) {
   for (const std::string_view prefix : prefixes) {
     if (text.substr(0, prefix.size()) == prefix) return true;

@@ -24,6 +24,9 @@ std::string join(const std::vector<std::string>& parts, std::string_view between
 // "1 thread", "3 threads".
 std::string counted(std::uint64_t count, std::string_view noun);
 
+// "4.1 s", "0.3 s"; from a minute on "75 s".
+std::string seconds_text(std::uint64_t ms);
+
 bool starts_with_any(std::string_view text, std::initializer_list<std::string_view> prefixes);
 
 }  // namespace coldcase

@@ -1,7 +1,6 @@
 #include "bytes/input.hpp"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -61,25 +60,7 @@ Input open_stream(int fd, Input input) {
 
 }  // namespace
 
-Mapping::Mapping(int fd, std::uint64_t size, Access access) : size_(size) {
-  if (size == 0) return;
-  const int protection = access == Access::copy_on_write ? PROT_READ | PROT_WRITE : PROT_READ;
-  void* at = ::mmap(nullptr, size, protection, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
-  if (at == MAP_FAILED) throw messages::cannot_map("input", errno);
-  data_ = static_cast<const std::byte*>(at);
-}
-
-Mapping& Mapping::operator=(Mapping&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
-  return *this;
-}
-
-Mapping::~Mapping() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
-}
-
-Input open_input(const std::string& path) {
+Input open_input(const std::string& path, Unpack unpack) {
   Input input;
   input.path = path;
   if (path == "-") {
@@ -97,18 +78,12 @@ Input open_input(const std::string& path) {
   input.file_bytes = static_cast<std::uint64_t>(about.st_size);
   input.modified = about.st_mtim.tv_sec;
   input.mapping = Mapping(file.get(), input.file_bytes);
-  if (!is_zstd(input.bytes())) return input;
-  input.mapping = Mapping();
+  if (!is_zstd(input.mapping.bytes())) return input;
+  input.compression = Compression::zstd;
+  Mapping packed = std::exchange(input.mapping, Mapping());
+  if (unpack == Unpack::as_read) input.frames = open_frames(std::move(packed));
+  if (input.frames) return input;
   return open_stream(file.get(), std::move(input));
-}
-
-void prefetch(Bytes part) {
-  if (part.empty()) return;
-  constexpr std::uintptr_t page = 4096;
-  const auto begin = std::bit_cast<std::uintptr_t>(part.data()) & ~(page - 1);
-  const auto end = std::bit_cast<std::uintptr_t>(part.data()) + part.size();
-  // A hint: when the kernel refuses it, reading still works, only slower.
-  (void)::madvise(std::bit_cast<void*>(begin), end - begin, MADV_WILLNEED);
 }
 
 }  // namespace coldcase

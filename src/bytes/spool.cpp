@@ -2,15 +2,14 @@
 
 #include <fcntl.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <vector>
 
+#include "bytes/decoder.hpp"
 #include "bytes/messages.hpp"
 
 namespace coldcase {
@@ -57,59 +56,33 @@ std::size_t read_some(int fd, std::vector<std::byte>& buffer, const std::string&
   }
 }
 
-struct FreeDecoder {
-  void operator()(ZSTD_DCtx* decoder) const { ZSTD_freeDCtx(decoder); }
-};
-
-// The decoder with its output buffer; feeds the spool.
-class ZstdStream {
- public:
-  ZstdStream()
-      : decoder_(ZSTD_createDCtx()), out_(std::max<std::size_t>(ZSTD_DStreamOutSize(), page * 64)) {
-    if (!decoder_) throw Error(Trouble::internal, "out of memory");
-  }
-  // Empty, or why decoding cannot go on.
-  std::string feed(Bytes in, Spool& spool) {
-    ZSTD_inBuffer input{in.data(), in.size(), 0};
-    bool full = false;
-    while (input.pos < input.size || full) {
-      ZSTD_outBuffer output{out_.data(), out_.size(), 0};
-      left_ = ZSTD_decompressStream(decoder_.get(), &output, &input);
-      if (ZSTD_isError(left_) != 0) return ZSTD_getErrorName(left_);
-      spool.append(Bytes{out_.data(), output.pos});
-      full = output.pos == output.size;
-    }
-    return {};
-  }
-  bool inside_frame() const { return left_ != 0; }
-
- private:
-  std::unique_ptr<ZSTD_DCtx, FreeDecoder> decoder_;
-  std::vector<std::byte> out_;
-  std::size_t left_ = 0;
-};
-
 }  // namespace
 
 Spool::Spool() : file_(open_temporary()) {}
 
 void Spool::append(Bytes bytes) {
-  // Whole zero pages, aligned in the file, stay holes; what is between is written in one piece.
+  write(size_, bytes);
+  size_ += bytes.size();
+}
+
+void Spool::write(std::uint64_t at, Bytes bytes) {
+  // What is zero of a page of the file is not written, so that whole pages of zeros stay holes;
+  // what is between is written in one piece.
   while (!bytes.empty()) {
-    const std::size_t to_boundary = page - size_ % page;
+    const std::size_t to_boundary = page - at % page;
     std::size_t length = std::min(to_boundary, bytes.size());
-    const bool hole = length == page && all_zero(bytes.first(page));
-    while (!hole && bytes.size() - length >= page && !all_zero(bytes.subspan(length, page)))
+    const bool zeros = all_zero(bytes.first(length));
+    while (!zeros && bytes.size() - length >= page && !all_zero(bytes.subspan(length, page)))
       length += page;
-    if (!hole) write_at(file_.get(), bytes.first(length), size_);
-    size_ += length;
+    if (!zeros) write_at(file_.get(), bytes.first(length), at);
+    at += length;
     bytes = bytes.subspan(length);
   }
 }
 
 Mapping Spool::map() {
   if (::ftruncate(file_.get(), static_cast<off_t>(size_)) != 0) throw messages::cannot_spool(errno);
-  return {file_.get(), size_};
+  return {file_.get(), size_, Mapping::Access::shared};
 }
 
 void copy_plain(Bytes head, int fd, const std::string& path, Spool& spool) {
@@ -120,15 +93,19 @@ void copy_plain(Bytes head, int fd, const std::string& path, Spool& spool) {
 }
 
 std::string decompress_zstd(Bytes head, int fd, const std::string& path, Spool& spool) {
-  ZstdStream stream;
-  std::string problem = stream.feed(head, spool);
-  std::vector<std::byte> buffer(ZSTD_DStreamInSize());
+  Decoder decoder;
+  const auto take = [&](Bytes piece) {
+    spool.append(piece);
+    return true;
+  };
+  std::string problem = decoder.feed(head, take);
+  std::vector<std::byte> buffer(std::size_t{128} << 10);
   while (problem.empty()) {
     const std::size_t got = read_some(fd, buffer, path);
     if (got == 0) break;
-    problem = stream.feed(Bytes{buffer.data(), got}, spool);
+    problem = decoder.feed(Bytes{buffer.data(), got}, take);
   }
-  if (problem.empty() && stream.inside_frame()) problem = "the compressed file ends early";
+  if (problem.empty() && decoder.inside_frame()) problem = "the compressed file ends early";
   return problem;
 }
 

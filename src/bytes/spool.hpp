@@ -6,7 +6,7 @@
 #include <string>
 
 #include "bytes/handles.hpp"
-#include "bytes/input.hpp"
+#include "bytes/mapping.hpp"
 #include "bytes/view.hpp"
 
 namespace coldcase {
@@ -16,7 +16,10 @@ class Spool {
   Spool();  // in TMPDIR, else /var/tmp, else /tmp; throws Error when none can be written
   void append(Bytes bytes);
   std::uint64_t size() const { return size_; }
-  Mapping map();  // sets the file's length and maps it
+  // For content that comes in pieces, in any order: the length first, then each byte once.
+  void extend(std::uint64_t size) { size_ = size; }
+  void write(std::uint64_t at, Bytes bytes);
+  Mapping map();  // sets the file's length and maps it; what is written later shows
 
  private:
   FileHandle file_;

@@ -88,11 +88,31 @@ void add_spaces(SideCar& side_car) {
   }
 }
 
+// The clock that start times are told in; it counts while the machine sleeps too.
+std::optional<std::uint64_t> ms_since_boot() {
+  timespec now{};
+  if (::clock_gettime(CLOCK_BOOTTIME, &now) != 0 || now.tv_sec < 0) return std::nullopt;
+  return static_cast<std::uint64_t>(now.tv_sec) * 1000 +
+         static_cast<std::uint64_t>(now.tv_nsec) / 1'000'000;
+}
+
+std::uint64_t ticks_to_ms(std::uint64_t ticks) {
+  static const auto rate = static_cast<std::uint64_t>(std::max(::sysconf(_SC_CLK_TCK), 1L));
+  return ticks / rate * 1000 + ticks % rate * 1000 / rate;
+}
+
+void add_times(const Stat& stat, TaskInfo& task) {
+  task.cpu_ms = ticks_to_ms(stat.user_ticks) + ticks_to_ms(stat.system_ticks);
+  task.cpu_system_ms = ticks_to_ms(stat.system_ticks);
+  const auto now = ms_since_boot();
+  const std::uint64_t begin = ticks_to_ms(stat.start);
+  if (now && begin <= *now) task.age_ms = *now - begin;
+}
+
 void add_tasks(SideCar& side_car) {
   const std::string folder = proc_path(side_car.pid, "task/");
   const auto tids = list_numbers(folder);
   if (!tids) return lacks(side_car, "threads", errno);
-  const long ticks = std::max(::sysconf(_SC_CLK_TCK), 1L);
   for (const std::int64_t tid : *tids) {
     const std::string at = folder + std::to_string(tid);
     const auto text = read_proc(at + "/stat");
@@ -102,7 +122,7 @@ void add_tasks(SideCar& side_car) {
     task.tid = static_cast<std::int32_t>(tid);
     task.name = stat->name;
     task.state = std::string(1, stat->state);
-    task.cpu_ms = stat->cpu_ticks * 1000 / static_cast<std::uint64_t>(ticks);
+    add_times(*stat, task);
     if (const auto status = read_proc(at + "/status"))
       task.inner_tid = static_cast<std::int32_t>(parse_status(*status).inner_pid);
     const auto wchan = read_proc(at + "/wchan");

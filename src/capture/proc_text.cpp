@@ -200,7 +200,8 @@ std::optional<Stat> parse_stat(std::string_view text) {
   stat.ppid = *ppid;
   stat.state = state[0];
   stat.flags = *flags;
-  stat.cpu_ticks = *user + *system;
+  stat.user_ticks = *user;
+  stat.system_ticks = *system;
   stat.start = *start;
   stat.exit_status = status;
   return stat;

@@ -19,8 +19,8 @@ struct Stat {
   std::string name;
   char state = '?';
   std::uint64_t flags = 0;      // PF_KTHREAD 0x200000
-  std::uint64_t cpu_ticks = 0;  // utime + stime
-  std::uint64_t start = 0;      // start time in ticks: with the pid, names a process for ever
+  std::uint64_t user_ticks = 0, system_ticks = 0;
+  std::uint64_t start = 0;  // start time in ticks: with the pid, names a process for ever
   std::optional<std::int32_t> exit_status;
 };
 std::optional<Stat> parse_stat(std::string_view text);

@@ -51,7 +51,7 @@ void add_report_options(CLI::App& command, Arguments& arguments) {
       .add_option("-o,--output", report.outputs,
                   "Write a report: FILE.txt .md .json, or FORMAT:FILE ('-' is stdout)")
       ->allow_extra_args(false);
-  command.add_option("--format", report.format, "Of standard output: text, md or json");
+  command.add_option("-f,--format", report.format, "Of standard output: text, md or json");
   command.add_option("--width", report.width, "Columns of the text")->check(CLI::Range(40, 400));
   command.add_option("--color", report.color, "auto, always or never")
       ->check(CLI::IsMember({"auto", "always", "never"}));
@@ -122,15 +122,28 @@ int run_render(const Arguments& arguments, std::ostream& out) {
   return arguments.report.exit_zero ? exit_none : exit_code_of(analysis.verdict);
 }
 
+int run_show_python(Arguments& arguments, std::ostream& out) {
+  const Analysis analysis = analyze(arguments.analyze);
+  const bool json = arguments.table_format == "json";
+  write_sections(make_python_sections(analysis), json, out);
+  for (const Note& note : analysis.facts.notes) {
+    if (!json && note.code == "python-unread") out << clean_text(note.text) << '\n';
+  }
+  return exit_none;
+}
+
 int run_show(Arguments& arguments, std::ostream& out) {
   sort_files(arguments);
+  if (arguments.table == "python") return run_show_python(arguments, out);
   static const std::map<std::string, TableKind> kinds{{"threads", TableKind::threads},
                                                       {"stacks", TableKind::stacks},
                                                       {"locks", TableKind::locks},
-                                                      {"modules", TableKind::modules}};
+                                                      {"modules", TableKind::modules},
+                                                      {"tasks", TableKind::tasks}};
   const auto kind = kinds.find(arguments.table);
   if (kind == kinds.end())
-    throw Error(Trouble::usage, "show what? threads, stacks, locks and modules are known");
+    throw Error(Trouble::usage,
+                "show what? threads, stacks, locks, modules, tasks and python are known");
   write_table(make_table(analyze(arguments.analyze), kind->second),
               arguments.table_format == "json", out);
   return exit_none;
@@ -297,11 +310,13 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
   commands.render->add_option("REPORT", arguments.files, "A JSON report, '-' is standard input")
       ->required()
       ->expected(1);
-  commands.show = app.add_subcommand("show", "One table: threads, stacks, locks or modules");
-  commands.show->add_option("WHAT", arguments.table, "threads, stacks, locks or modules")
+  commands.show = app.add_subcommand(
+      "show", "One table: threads, stacks, locks, modules or tasks; or all about Python: python");
+  commands.show
+      ->add_option("WHAT", arguments.table, "threads, stacks, locks, modules, tasks or python")
       ->required();
   commands.show->add_option("FILES", arguments.files, "[PROGRAM] CORE");
-  commands.show->add_option("--format", arguments.table_format, "text or json")
+  commands.show->add_option("-f,--format", arguments.table_format, "text or json")
       ->check(CLI::IsMember({"text", "json"}));
   add_reading_options(*commands.show, arguments);
   commands.triage = app.add_subcommand("triage", "Many cores to one table of distinct problems");

@@ -50,5 +50,7 @@ void write_report(const Analysis& analysis, const ReportOptions& options, std::o
 
 // A table as aligned columns (or JSON: an array of objects).
 void write_table(const Table& table, bool json, std::ostream& out);
+// Tables below each other, each under its name (or JSON: an object of such arrays).
+void write_sections(const std::vector<Section>& sections, bool json, std::ostream& out);
 
 }  // namespace coldcase::cli

@@ -197,4 +197,24 @@ void write_table(const Table& table, bool json, std::ostream& out) {
   for (const auto& row : table.rows) write_row(row, widths, out);
 }
 
+void write_sections(const std::vector<Section>& sections, bool json, std::ostream& out) {
+  if (!json) {
+    if (sections.empty()) out << "No CPython was seen in this core.\n";
+    for (const Section& section : sections) {
+      if (&section != &sections.front()) out << '\n';
+      for (const char c : section.name)
+        out << static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+      out << '\n';
+      write_table(section.table, false, out);
+    }
+    return;
+  }
+  out << "{";
+  for (const Section& section : sections) {
+    out << (&section == &sections.front() ? "\n" : ",\n") << json_text(section.name) << ": ";
+    write_table_json(section.table, out);
+  }
+  out << "}\n";
+}
+
 }  // namespace coldcase::cli

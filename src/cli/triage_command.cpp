@@ -152,7 +152,9 @@ int run_worker(const std::vector<std::string>& arguments, std::ostream& out) {
   if (arguments[0] == "identify") {
     const CoreIdentity identity = identify(options.cores.front());
     out << identity.content << '\t' << identity.pid << '\t' << identity.ppid;
-    if (!identity.job.empty()) out << '\t' << identity.job;
+    if (!identity.job.empty() || !identity.threads.empty()) out << '\t' << identity.job;
+    for (std::size_t i = 0; i < identity.threads.size(); ++i)
+      out << (i == 0 ? '\t' : ',') << identity.threads[i];
     out << '\n' << std::flush;
     return exit_none;
   }

@@ -11,19 +11,19 @@ namespace {
 
 using Kind = CoreProblem::Kind;
 
-bool is_elf(Bytes file) {
+bool is_elf(const FileSpan& file) {
   return parse_at<std::uint32_t>(file, 0) == std::uint32_t{0x464c457f};
 }
 
-bool looks_like_text(Bytes file) {
-  const Bytes head = slice(file, 0, 256);
+bool looks_like_text(const FileSpan& file) {
+  const Bytes head = file.bytes(0, 256);
   return std::ranges::all_of(head, [](std::byte b) {
     const auto c = static_cast<unsigned char>(b);
     return c >= 0x20 || c == '\n' || c == '\r' || c == '\t';
   });
 }
 
-elf::Header check_header(Bytes file, std::string_view name) {
+elf::Header check_header(const FileSpan& file, std::string_view name) {
   if (!is_elf(file)) throw messages::not_elf(name, looks_like_text(file));
   const auto wide = parse_at<std::uint8_t>(file, 4);
   if (wide && *wide != 2) throw messages::not_64_bit(name);
@@ -40,7 +40,7 @@ elf::Header check_header(Bytes file, std::string_view name) {
 // How many program headers there are. More than 65,534 (PN_XNUM): the count is in section header 0,
 // which the kernel puts at the end of the file; a cut core has lost it, and the entries are walked
 // up to the first segment's bytes instead.
-std::uint64_t count_headers(const elf::Header& header, Bytes file) {
+std::uint64_t count_headers(const elf::Header& header, const FileSpan& file) {
   if (header.phnum != elf::phnum_in_section_zero) return header.phnum;
   if (const auto section = parse_at<elf::SectionHeader>(file, header.shoff);
       section && header.shoff != 0) {
@@ -69,7 +69,7 @@ void add_segment(const elf::ProgramHeader& header, Core& core) {
   Segment segment;
   segment.range = {Addr{header.vaddr}, *end};
   segment.saved = header.filesz;
-  segment.bytes = slice(core.file, header.offset, header.filesz);
+  segment.bytes = core.file.part(header.offset, header.filesz);
   segment.readable = (header.flags & elf::flag_r) != 0;
   segment.writable = (header.flags & elf::flag_w) != 0;
   segment.executable = (header.flags & elf::flag_x) != 0;
@@ -82,13 +82,13 @@ void add_notes(const elf::ProgramHeader& header, std::uint64_t& read_to, Core& c
   std::uint64_t end = 0;
   if (__builtin_add_overflow(header.offset, header.filesz, &end)) return;
   core.declared_bytes = std::max(core.declared_bytes, end);
-  const Bytes part = slice(core.file, header.offset, header.filesz);
+  const FileSpan part = core.file.part(header.offset, header.filesz);
   if (header.offset < read_to) {
     core.problems.push_back({Kind::notes_cut, part.size()});
     return;
   }
   read_to = end;
-  parse_notes(part, part.size() < header.filesz, core);
+  parse_notes(part.bytes(), part.size() < header.filesz, core);
 }
 
 }  // namespace
@@ -100,11 +100,11 @@ std::optional<std::uint64_t> Core::auxv_value(std::uint64_t type) const {
   return std::nullopt;
 }
 
-Core parse_core(Bytes file, std::string_view name) {
+Core parse_core(const FileSpan& file, std::string_view name) {
   const elf::Header header = check_header(file, name);
   Core core;
   core.file = file;
-  core.identity.push_back(slice(file, 0, sizeof(elf::Header)));
+  core.identity.push_back(file.bytes(0, sizeof(elf::Header)));
   const std::uint64_t wanted = count_headers(header, file);
   std::uint64_t count = 0;
   std::uint64_t notes_read_to = 0;
@@ -116,7 +116,7 @@ Core parse_core(Bytes file, std::string_view name) {
     if (entry->type == elf::pt_note) add_notes(*entry, notes_read_to, core);
   }
   if (count < wanted) core.problems.push_back({Kind::headers_cut, count});
-  core.identity.push_back(slice(file, header.phoff, count * sizeof(elf::ProgramHeader)));
+  core.identity.push_back(file.bytes(header.phoff, count * sizeof(elf::ProgramHeader)));
   // The kernel's core_sort_vma = 1 writes the smallest mappings first: never rely on the file's
   // order.
   std::ranges::sort(core.segments, {}, [](const Segment& s) { return s.range.begin; });
@@ -126,10 +126,11 @@ Core parse_core(Bytes file, std::string_view name) {
   if (core.threads.empty()) core.problems.push_back({Kind::no_threads, 0});
   if (core.writer == Writer::other && !core.threads.empty() && core.signal)
     core.writer = Writer::kernel;
+  settle_times(core);
   return core;
 }
 
-FileKind kind_of_file(Bytes file) {
+FileKind kind_of_file(const FileSpan& file) {
   const auto header = parse_at<elf::Header>(file, 0);
   if (!is_elf(file) || !header) return FileKind::other;
   if (header->type == elf::type_core) return FileKind::core;

@@ -2,7 +2,7 @@
 // x86_64 cores of the Linux kernel and of gdb's gcore; cut files as far as they go.
 //
 //   const Input input = open_input("core.885");
-//   const Core core = parse_core(input.bytes());   // throws Error only when it is no core we can
+//   const Core core = parse_core(input.content());   // throws Error only when it is no core we can
 //   read
 #pragma once
 
@@ -14,7 +14,7 @@
 #include <string_view>
 #include <vector>
 
-#include "bytes/view.hpp"
+#include "bytes/file_span.hpp"
 
 namespace coldcase {
 
@@ -22,19 +22,28 @@ namespace coldcase {
 // `range` is mapped and not saved, or lost with the file's end.
 struct Segment {
   Range range;
-  Bytes bytes;
+  FileSpan bytes;
   std::uint64_t saved = 0;  // p_filesz
   bool readable = false;
   bool writable = false;
   bool executable = false;
 };
 
+// Processor time by the kernel's ticks: 0 does not prove that a thread never ran.
+struct CpuTime {
+  std::uint64_t user_us = 0;
+  std::uint64_t system_us = 0;
+  // What the process's sum leaves for its first thread when the others' are taken off: the time of
+  // threads that have ended is in it.
+  bool remainder = false;
+};
+
 // One NT_PRSTATUS (Linux include/linux/elfcore.h, struct elf_prstatus).
 struct CoreThread {
   std::int32_t tid = 0;      // as the writer of the core sees it: may be another PID namespace's
-  std::int16_t signal = 0;   // pr_cursig: the dump's signal, in every thread of a kernel core
-  std::int32_t ppid = 0;     // 0 in gcore's
-  std::uint64_t cpu_us = 0;  // user + system time; gcore writes 0
+  std::int16_t signal = 0;  // pr_cursig: the dump's signal, in every thread of a kernel core
+  std::int32_t ppid = 0;    // 0 in gcore's
+  std::optional<CpuTime> cpu;
   Registers registers;
 };
 
@@ -78,7 +87,7 @@ struct CoreProblem {
 };
 
 struct Core {
-  Bytes file;
+  FileSpan file;
   std::vector<Segment> segments;    // by address; disjoint is not promised here
   std::vector<CoreThread> threads;  // in the core's order
   std::optional<ProcessInfo> process;
@@ -96,10 +105,10 @@ struct Core {
 };
 
 // `name` is for messages. Throws Error (not_a_core) when the bytes are no 64-bit x86_64 ELF core.
-Core parse_core(Bytes file, std::string_view name);
+Core parse_core(const FileSpan& file, std::string_view name);
 
 // What the first bytes say, for telling a program from a core among the arguments.
 enum class FileKind : std::uint8_t { core, program, other };
-FileKind kind_of_file(Bytes file);
+FileKind kind_of_file(const FileSpan& file);
 
 }  // namespace coldcase

@@ -22,9 +22,20 @@ T field(Bytes note, std::uint64_t offset) {
   return parse_at<T>(note, offset).value_or(T{});
 }
 
-std::uint64_t microseconds(Bytes note, std::uint64_t offset) {
-  // A hostile note may hold anything: wrapping unsigned arithmetic, no meaning attached.
-  return field<std::uint64_t>(note, offset) * 1000000 + field<std::uint64_t>(note, offset + 8);
+// A struct timeval; nothing when it holds no time that a machine can have run.
+std::optional<std::uint64_t> microseconds(Bytes note, std::uint64_t offset) {
+  constexpr std::uint64_t most_seconds = std::uint64_t{1} << 40, second = 1'000'000;
+  const auto seconds = field<std::uint64_t>(note, offset);
+  const auto rest = field<std::uint64_t>(note, offset + 8);
+  if (seconds > most_seconds || rest >= second) return std::nullopt;
+  return seconds * second + rest;
+}
+
+std::optional<CpuTime> cpu_time(Bytes note) {
+  const auto user = microseconds(note, prstatus_utime);
+  const auto system = microseconds(note, prstatus_stime);
+  if (!user || !system) return std::nullopt;
+  return CpuTime{*user, *system, false};
 }
 
 void parse_prstatus(Bytes note, Core& core) {
@@ -36,7 +47,7 @@ void parse_prstatus(Bytes note, Core& core) {
   thread.tid = field<std::int32_t>(note, prstatus_pid);
   thread.ppid = field<std::int32_t>(note, prstatus_ppid);
   thread.signal = field<std::int16_t>(note, prstatus_cursig);
-  thread.cpu_us = microseconds(note, prstatus_utime) + microseconds(note, prstatus_stime);
+  thread.cpu = cpu_time(note);
   for (std::size_t i = 0; i < thread.registers.words.size(); ++i) {
     thread.registers.words[i] = field<std::uint64_t>(note, prstatus_registers + 8 * i);
   }

@@ -9,4 +9,7 @@ namespace coldcase {
 // it.
 void parse_notes(Bytes part, bool cut, Core& core);
 
+// After all notes: makes of the times as they stand there those of the threads, or unknown.
+void settle_times(Core& core);
+
 }  // namespace coldcase

@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
+#include "diagnose/party_story.hpp"
 #include "diagnose/ring_kinds.hpp"
 #include "diagnose/work_queue.hpp"
 
@@ -137,13 +138,23 @@ void tell_waiters(const Scene& scene, const Root& root, Finding& finding) {
   }
 }
 
-// Who waits for a lock that the root itself holds.
-std::size_t lock_waiters(const Scene& scene, const Root& root) {
-  return static_cast<std::size_t>(std::ranges::count_if(root.behind, [&](ThreadId waiter) {
-    return std::ranges::any_of(ways_on(scene.facts, waiter), [&](const Way& way) {
-      return way.thread == root.thread && waits_for_lock(way);
-    });
-  }));
+// Who waits for a lock that the root itself holds, and how sure the surest of them is.
+struct LockWaiters {
+  std::size_t count = 0;
+  Confidence confidence = Confidence::hypothesis;
+};
+LockWaiters lock_waiters(const Scene& scene, const Root& root) {
+  LockWaiters found;
+  for (const ThreadId waiter : root.behind) {
+    bool waits = false;
+    for (const Way& way : ways_on(scene.facts, waiter)) {
+      if (way.thread != root.thread || !waits_for_lock(way)) continue;
+      waits = true;
+      found.confidence = std::max(found.confidence, way.confidence);
+    }
+    found.count += waits ? 1 : 0;
+  }
+  return found;
 }
 
 Finding make_finding(const Scene& scene, const Root& root) {
@@ -191,19 +202,18 @@ Finding make_finding(const Scene& scene, const Root& root) {
   return finding;
 }
 
-Finding make_convoy(const Scene& scene, const Root& root) {
+Finding make_convoy(const Scene& scene, const Root& root, const LockWaiters& waiters) {
   Finding finding;
   finding.pattern = "lock-convoy";
   finding.kind = FindingKind::info;
-  finding.confidence = root.confidence;
+  finding.confidence = waiters.confidence;
   finding.threads.push_back(root.thread);
   tell_waiters(scene, root, finding);
   finding.story.push_back({scene.name_of(root.thread) + " runs" + where_of(scene, root.thread) +
                                ": it may release it at any moment.",
                            {}});
-  finding.headline =
-      as_headline(counted(lock_waiters(scene, root), "thread") + " wait for a lock that " +
-                  site_name(scene, root.thread) + " holds; it is running");
+  finding.headline = as_headline(counted(waiters.count, "thread") + " wait for a lock that " +
+                                 site_name(scene, root.thread) + " holds; it is running");
   finding.summary = {
       "No deadlock: the holder runs. If this picture is common, the lock is held "
       "too long or too often."};
@@ -276,7 +286,7 @@ std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
 }  // namespace
 
 std::vector<Finding> detect_blocked_holder(const Scene& scene) {
-  std::vector<Finding> findings;
+  std::vector<Finding> findings = find_blocked_loops(scene);
   for (const Root& root : find_roots(scene.facts)) {
     const ThreadFact& holder = scene.thread(root.thread);
     if (scene.stuck[root.thread.index] || !root.blocks || judge(holder) == Holder::open ||
@@ -295,9 +305,9 @@ std::vector<Finding> detect_lock_convoy(const Scene& scene) {
   std::vector<Finding> findings;
   for (const Root& root : find_roots(scene.facts)) {
     const ThreadFact& holder = scene.thread(root.thread);
-    const bool runs = holder.state == ThreadState::running;
-    if (runs && lock_waiters(scene, root) >= convoy && !waits_for_gil(scene, root))
-      findings.push_back(make_convoy(scene, root));
+    if (holder.state != ThreadState::running || waits_for_gil(scene, root)) continue;
+    const LockWaiters waiters = lock_waiters(scene, root);
+    if (waiters.count >= convoy) findings.push_back(make_convoy(scene, root, waiters));
   }
   return findings;
 }

@@ -12,9 +12,11 @@ bool in_ring(const Scene& scene, ThreadId id) {
   return std::ranges::any_of(scene.rings, [&](const Ring& ring) { return ring.contains(id); });
 }
 
-// Runs, or wakes up by itself: what it holds it may still give back.
+// Runs, or wakes up by itself: what it holds it may still give back. One that crashed did so too.
 bool goes_on(const ThreadFact& thread) {
-  if (thread.state == ThreadState::running || thread.state == ThreadState::spinning) return true;
+  if (thread.state == ThreadState::running || thread.state == ThreadState::spinning ||
+      thread.state == ThreadState::crashed)
+    return true;
   return thread.wait && thread.wait->ends == Ends::timeout;
 }
 

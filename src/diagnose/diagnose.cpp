@@ -22,6 +22,12 @@ constexpr std::array table{
              "for the GIL.",
              "owner word of the lock, and the interpreter's record of the GIL's holder",
              detect_gil_lock_inversion},
+    Detector{"event-loop-blocked", FindingKind::deadlock,
+             "An event loop's own thread blocks on what only that loop could bring about.",
+             "the future's loop is the one this thread runs", detect_event_loop_blocked},
+    Detector{"task-cycle", FindingKind::deadlock,
+             "asyncio tasks wait for each other (locks, awaits) while the loop idles.",
+             "the tasks' await chains and asyncio's own objects", detect_task_cycle},
     Detector{"file-lock-cycle", FindingKind::deadlock,
              "Processes wait for each other's file locks (flock, fcntl).",
              "the kernel's list of locks, taken beside the cores", detect_file_lock_cycle},
@@ -60,6 +66,11 @@ constexpr std::array table{
     Detector{"collective-wait", FindingKind::info,
              "Ranks of an MPI job wait in a collective for one that can still come.",
              "cores of the ranks", detect_collective_wait},
+    Detector{"after-finalization", FindingKind::hang,
+             "The interpreter is ending and cut threads off, or killed the process doing so, and "
+             "something waits for them.",
+             "the interpreter's state, and the thread it parked or ended",
+             detect_after_finalization},
     Detector{"blocking-finalizer", FindingKind::hang,
              "A finalizer, run by the garbage collector or a last reference, waits without end.",
              "the collector's state and the finalizer's frame, and what it waits for",
@@ -110,31 +121,43 @@ struct Parties {
   FindingKind kind;
   std::vector<ThreadId> threads;
   std::vector<ResourceId> resources;
+  std::vector<TaskId> tasks;  // of a ring of tasks alone
   friend auto operator<=>(const Parties&, const Parties&) = default;
 };
 
 // A finding's threads, for telling whether a refined pattern has told these already.
 Parties parties_of(const Finding& finding) {
-  Parties parties{finding.kind, finding.threads, finding.resources};
+  Parties parties{finding.kind, finding.threads, finding.resources, {}};
+  if (finding.threads.empty()) parties.tasks = finding.tasks;
   std::ranges::sort(parties.threads);
   std::ranges::sort(parties.resources);
   return parties;
 }
 
 ProcessId home_of(const Facts& facts, const Finding& finding) {
-  return finding.threads.empty() ? ProcessId{}
-                                 : facts.threads[finding.threads.front().index].process;
+  if (!finding.threads.empty()) return facts.threads[finding.threads.front().index].process;
+  return finding.tasks.empty() ? ProcessId{} : facts.tasks[finding.tasks.front().index].process;
+}
+
+bool has_only(const Finding& plain, const Finding& refined) {
+  return std::ranges::all_of(plain.threads, [&](ThreadId id) {
+    return std::ranges::find(refined.threads, id) != refined.threads.end();
+  });
 }
 
 // The same people, told by a plainer pattern.
 bool retells(const Facts& facts, const Finding& refined, const Finding& plain) {
+  if (refined.pattern == "after-finalization")
+    return plain.pattern != refined.pattern && !plain.cyclic && has_only(plain, refined);
   if (refined.pattern == "exit-blocked")
     return plain.pattern == "lost-wakeup" && home_of(facts, plain) == home_of(facts, refined);
+  // Who waits behind a loop that cannot go on waits for nothing else.
+  if (refined.pattern == "event-loop-blocked" || refined.pattern == "task-cycle")
+    return (plain.pattern == "lost-wakeup" || plain.pattern == "blocked-holder") &&
+           home_of(facts, plain) == home_of(facts, refined);
   if (refined.pattern != "join-undrained-queue") return false;
   return (plain.pattern == "join-cycle" || plain.pattern == "pipe-cycle") &&
-         std::ranges::all_of(plain.threads, [&](ThreadId id) {
-           return std::ranges::find(refined.threads, id) != refined.threads.end();
-         });
+         has_only(plain, refined);
 }
 
 // The refined pattern says more; that the plainer one is sure makes it as sure.

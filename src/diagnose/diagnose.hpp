@@ -23,6 +23,8 @@ void diagnose(Analysis& analysis);
 // The detectors, one pattern per file.
 std::vector<Finding> detect_gil_driver_inversion(const Scene& scene);
 std::vector<Finding> detect_gil_lock_inversion(const Scene& scene);
+std::vector<Finding> detect_event_loop_blocked(const Scene& scene);
+std::vector<Finding> detect_task_cycle(const Scene& scene);
 std::vector<Finding> detect_file_lock_cycle(const Scene& scene);
 std::vector<Finding> detect_loader_lock_cycle(const Scene& scene);
 std::vector<Finding> detect_spin_wait_cycle(const Scene& scene);
@@ -35,6 +37,7 @@ std::vector<Finding> detect_join_cycle(const Scene& scene);
 std::vector<Finding> detect_orphaned_semaphore(const Scene& scene);
 std::vector<Finding> detect_fork_orphaned_lock(const Scene& scene);
 std::vector<Finding> detect_orphaned_lock(const Scene& scene);
+std::vector<Finding> detect_after_finalization(const Scene& scene);
 std::vector<Finding> detect_exit_blocked(const Scene& scene);
 std::vector<Finding> detect_lost_wakeup(const Scene& scene);
 std::vector<Finding> detect_blocked_holder(const Scene& scene);

@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
+#include "diagnose/interruption.hpp"
 
 namespace coldcase {
 namespace {
@@ -33,23 +34,23 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
     const RingStep& step = ring.steps[i];
     const RingStep& before = ring.steps[(i + ring.steps.size() - 1) % ring.steps.size()];
     const ThreadFact& thread = scene.thread(step.thread);
-    const Frame* held_at = nullptr;
+    std::optional<std::uint32_t> held_in;
     for (const Hold& hold : thread.holds) {
-      if (hold.resource == before.resource) held_at = scene.frame_of(step.thread, hold.frame);
+      if (hold.resource == before.resource) held_in = hold.frame;
     }
     const Owner& owner = scene.resource(before.resource).owners[before.owner];
+    const std::string holds =
+        scene.name_of(step.thread) + hold_verb(owner) + scene.label_of(before.resource);
     finding.story.push_back(
-        {scene.name_of(step.thread) + " holds " + scene.label_of(before.resource) +
-             (held_at != nullptr ? ", taken in " + Scene::text_of(held_at) : "") + ".",
-         owner.evidence});
+        {holds + taken_in(scene, step.thread, before.resource) + ".", owner.evidence});
+    if (const auto interruption = find_interruption(scene, step.thread, held_in))
+      finding.story.push_back(tell_interruption(scene, step.thread, *interruption));
     const Frame* site = scene.site_of(step.thread);
     finding.story.push_back({"It " + wait_phrase(scene, step.thread) +
                                  (site != nullptr ? ", in " + Scene::text_of(site) : "") + ".",
                              thread.wait->evidence});
     if (finding.summary.size() < 4) {
-      finding.summary.push_back(scene.name_of(step.thread) + " holds " +
-                                scene.label_of(before.resource) + " and " +
-                                wait_phrase(scene, step.thread) + ".");
+      finding.summary.push_back(holds + " and " + wait_phrase(scene, step.thread) + ".");
     }
   }
   if (const auto untold = tell_untold(ring)) finding.story.push_back(*untold);

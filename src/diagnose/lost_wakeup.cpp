@@ -5,6 +5,8 @@
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
+#include "diagnose/orphan.hpp"
+#include "diagnose/party_story.hpp"
 #include "diagnose/ring_kinds.hpp"
 
 namespace coldcase {
@@ -90,7 +92,8 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
 }  // namespace
 
 std::vector<Finding> detect_lost_wakeup(const Scene& scene) {
-  std::vector<Finding> findings;
+  std::vector<Finding> findings = find_lost_orders(scene);
+  for (Finding& finding : find_dead_loops(scene)) findings.push_back(std::move(finding));
   for (std::uint32_t p = 0; p < scene.facts.processes.size(); ++p) {
     const std::vector<ThreadId> threads = members(scene, {p});
     const ThreadId main = main_thread(scene.facts, {p});

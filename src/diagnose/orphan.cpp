@@ -49,9 +49,16 @@ std::string lock_word(const ResourceFact& lock) {
   const bool python = lock.implementation.starts_with("threading.") ||
                       lock.implementation.starts_with("multiprocessing.");
   if (python) return lock.implementation;
+  if (lock.implementation.starts_with("_io.")) return lock.implementation.substr(1) + "'s lock";
   std::string text(word(lock.kind));
   std::ranges::replace(text, '_', ' ');
   return text;
+}
+
+std::string with_article(const std::string& noun) {
+  const bool vowel =
+      !noun.empty() && std::string_view("aeiouAEIOU").find(noun.front()) != std::string_view::npos;
+  return (vowel ? "an " : "a ") + noun;
 }
 
 Finding orphan_finding(const Scene& scene, const Orphan& orphan, std::string_view pattern,

@@ -17,9 +17,15 @@ std::vector<Orphan> find_orphans(const Scene& scene, std::initializer_list<std::
 // "mutex", "threading.RLock": what kind of lock it is, for headlines.
 std::string lock_word(const ResourceFact& lock);
 
+// "a mutex", "an import lock".
+std::string with_article(const std::string& noun);
+
 // The members every orphan finding has: waits of all involved, who is behind. The caller adds
 // headline, what became of the holder, and advice.
 Finding orphan_finding(const Scene& scene, const Orphan& orphan, std::string_view pattern,
                        Confidence confidence);
+
+// lost-wakeup, of workers that were ordered to end.
+std::vector<Finding> find_lost_orders(const Scene& scene);
 
 }  // namespace coldcase

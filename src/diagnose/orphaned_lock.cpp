@@ -31,37 +31,4 @@ std::vector<Finding> detect_orphaned_lock(const Scene& scene) {
   return findings;
 }
 
-std::vector<Finding> detect_fork_orphaned_lock(const Scene& scene) {
-  std::vector<Finding> findings;
-  for (const Orphan& orphan : find_orphans(scene, {"owner_before_fork", "owner_in_parent"})) {
-    const ResourceFact& lock = scene.resource(orphan.lock);
-    const bool proved = lock.owner_unknown_code == "owner_in_parent";
-    Finding finding = orphan_finding(scene, orphan, "fork-orphaned-lock",
-                                     proved ? Confidence::proved : Confidence::likely);
-    finding.headline =
-        as_headline(site_name(scene, orphan.waiters.front()) + ", in a forked child, waits for a " +
-                    lock_word(lock) + " the parent held at fork");
-    finding.story.insert(finding.story.begin(),
-                         {lock.label + ": " + lock.owner_unknown_text + ".", {}});
-    finding.summary = {
-        finding.story[1].text,
-        "A thread of the parent held it at the moment of fork. fork copies the lock as it is, "
-        "and only the one thread that called it: in the child nobody can release it."};
-    finding.story.push_back(
-        {"fork copies memory as it is, and of all threads only the one that called it: in the "
-         "child the lock stays taken for ever.",
-         {}});
-    finding.advice = {
-        {"Do not run code that takes locks between fork and exec in a program with threads: exec "
-         "at once, or start children before threads (in Python: multiprocessing.set_start_method("
-         "\"spawn\") or \"forkserver\").",
-         finding.location, ""},
-        {"A library can protect its own locks with pthread_atfork (in Python: "
-         "os.register_at_fork).",
-         std::nullopt, ""}};
-    findings.push_back(std::move(finding));
-  }
-  return findings;
-}
-
 }  // namespace coldcase

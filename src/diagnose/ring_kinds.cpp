@@ -40,7 +40,11 @@ Finding ring_finding(const Scene& scene, const Ring& ring, std::string_view patt
   }
   if (const auto untold = tell_untold(ring)) finding.story.push_back(*untold);
   finding.story.push_back(
-      {is_fed(ring)
+      {is_fed(ring) && has_kind(scene, ring, WaitKind::polled_word)
+           ? "Each waits for what another of them should do, and no timeout ends these waits. "
+             "Unless "
+             "other code changes the polled word, none can ever go on."
+       : is_fed(ring)
            ? "Each waits for what another of them should send or take, and no timeout ends these "
              "waits. Unless a process that has no core here has the same ends open, none can ever "
              "go on."

@@ -107,9 +107,39 @@ std::string where_of(const Scene& scene, ThreadId id) {
   return site != nullptr ? ", in " + Scene::text_of(site) : "";
 }
 
+namespace {
+
+// "; it ran 4.1 s of CPU, no system call"
+std::string cpu_phrase(const ThreadFact& thread) {
+  if (thread.state != ThreadState::spinning || !thread.cpu_ms) return {};
+  const bool shared = thread.cpu_from == CpuFrom::core_remainder;
+  return std::string(shared ? "; it and threads that have ended" : "; it") + " ran " +
+         seconds_text(*thread.cpu_ms) + " of CPU" +
+         (thread.in_syscall.value_or(true) ? "" : ", no system call");
+}
+
+}  // namespace
+
 StoryLine tell_wait(const Scene& scene, ThreadId id) {
-  return {scene.name_of(id) + " " + wait_phrase(scene, id) + where_of(scene, id) + ".",
+  return {scene.name_of(id) + " " + wait_phrase(scene, id) + where_of(scene, id) +
+              cpu_phrase(scene.thread(id)) + ".",
           scene.thread(id).wait->evidence};
+}
+
+std::string hold_verb(const Owner& claim) {
+  if (claim.basis != Basis::inference) return " holds ";
+  return claim.confidence >= Confidence::likely ? " seems to hold " : " may hold ";
+}
+
+std::string taken_in(const Scene& scene, ThreadId id, ResourceId resource) {
+  for (const Hold& hold : scene.thread(id).holds) {
+    const Frame* frame = hold.resource == resource ? scene.frame_of(id, hold.frame) : nullptr;
+    if (frame == nullptr) continue;
+    Frame taking = *frame;
+    if (hold.line) taking.line = hold.line;
+    return ", taken in " + Scene::text_of(&taking);
+  }
+  return {};
 }
 
 std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, ThreadId next) {
@@ -118,17 +148,14 @@ std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, Th
   const Owner& claim = (step.fed ? resource.feeders : resource.owners)[step.owner];
   const std::string who = step.process.known() ? scene.name_of(step.process) : scene.name_of(next);
   const bool gil = resource.kind == WaitKind::gil;  // taken and given back all the time
-  std::string does = " holds ";
+  std::string does = hold_verb(claim);
   if (step.fed) {
     const bool room = scene.thread(step.thread).wait->mode == Mode::write;
-    does = room ? " is the one to read from " : " is the one to write to ";
+    does = resource.kind == WaitKind::polled_word ? " would change "
+           : room                                 ? " is the one to read from "
+                                                  : " is the one to write to ";
   }
-  std::string where;
-  for (const Hold& hold : scene.thread(next).holds) {
-    const Frame* frame =
-        hold.resource == step.resource && !gil ? scene.frame_of(next, hold.frame) : nullptr;
-    if (frame != nullptr) where = ", taken in " + Scene::text_of(frame);
-  }
+  const std::string where = gil ? std::string() : taken_in(scene, next, step.resource);
   return StoryLine{who + does + resource.label + where + ".", claim.evidence};
 }
 
@@ -167,7 +194,8 @@ std::string target_phrase(const Scene& scene, const Wait& wait) {
   const WaitKind kind = wait.kind;
   const bool stream = kind == WaitKind::io || kind == WaitKind::pipe || kind == WaitKind::socket ||
                       kind == WaitKind::queue;
-  std::string verb = "waits for ";
+  std::string verb = kind == WaitKind::polled_word ? "polls " : "waits for ";
+  if (kind == WaitKind::spinlock) verb = "spins for ";
   if (wait.mode == Mode::write) verb = stream ? "waits to write to " : "waits to write-lock ";
   if (wait.mode == Mode::read) verb = stream ? "waits to read from " : "waits to read-lock ";
   return verb + scene.label_of(resource);

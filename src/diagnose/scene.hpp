@@ -48,6 +48,10 @@ std::string where_of(const Scene& scene, ThreadId id);
 
 // "X waits for Y, in f at a.py:3." with its evidence.
 StoryLine tell_wait(const Scene& scene, ThreadId id);
+// " holds ", or less where that is concluded from code alone.
+std::string hold_verb(const Owner& claim);
+// ", taken in f at a.py:3"; empty when the thread's holds do not tell.
+std::string taken_in(const Scene& scene, ThreadId id, ResourceId resource);
 // "Z holds Y." / "Z would fill Y." for the step's claim; nothing for a wait for an end.
 std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, ThreadId next);
 

@@ -1,5 +1,6 @@
 // self-deadlock: a thread waits for what it holds itself.
 #include "diagnose/diagnose.hpp"
+#include "diagnose/interruption.hpp"
 
 namespace coldcase {
 namespace {
@@ -20,14 +21,16 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
   finding.summary = {scene.name_of(step.thread) + " " + wait_phrase(scene, step.thread) +
                          ", which it holds itself.",
                      "It is the only thread that could release it, so it waits for ever."};
-  const Frame* held_at = nullptr;
+  std::optional<std::uint32_t> held_in;
   for (const Hold& hold : thread.holds) {
-    if (hold.resource == step.resource) held_at = scene.frame_of(step.thread, hold.frame);
+    if (hold.resource == step.resource) held_in = hold.frame;
   }
-  finding.story.push_back({scene.name_of(step.thread) + " holds " + scene.label_of(step.resource) +
-                               (held_at != nullptr ? ", taken in " + Scene::text_of(held_at) : "") +
-                               ".",
+  const auto interruption = find_interruption(scene, step.thread, held_in);
+  finding.story.push_back({scene.name_of(step.thread) + hold_verb(owner) +
+                               scene.label_of(step.resource) +
+                               taken_in(scene, step.thread, step.resource) + ".",
                            owner.evidence});
+  if (interruption) finding.story.push_back(tell_interruption(scene, step.thread, *interruption));
   finding.story.push_back({"Still holding it, it " + wait_phrase(scene, step.thread) + " again" +
                                (site != nullptr ? ", in " + Scene::text_of(site) : "") + ".",
                            thread.wait->evidence});
@@ -36,11 +39,14 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
        "same thread. No timeout ends the wait.",
        {}});
   finding.location = Scene::location_of(site);
-  finding.advice = {
-      {"Do not take the lock again while holding it: split the function into one that takes the "
-       "lock and "
-       "one that expects it to be held.",
-       Scene::location_of(site), ""}};
+  if (interruption)
+    finding.advice.push_back(interruption_advice(scene, step.thread, *interruption));
+  else
+    finding.advice.push_back(
+        {"Do not take the lock again while holding it: split the function into one that takes the "
+         "lock and "
+         "one that expects it to be held.",
+         Scene::location_of(site), ""});
   if (type == "threading.Lock") {
     finding.advice.push_back(
         {"Or use threading.RLock, which one thread may take several times.", std::nullopt, ""});

@@ -94,8 +94,7 @@ const std::vector<std::uint32_t>* frames_of(const Facts& facts, ThreadId id) {
 }
 
 // The nearest application frame, else the nearest library's; null when only the runtime is there.
-const Frame* find_site(const Facts& facts, ThreadId id) {
-  const auto* frames = frames_of(facts, id);
+const Frame* find_site(const Facts& facts, const std::vector<std::uint32_t>* frames) {
   const Frame* library = nullptr;
   if (frames == nullptr) return nullptr;
   for (const std::uint32_t f : *frames) {
@@ -126,8 +125,7 @@ std::string module_site(const Facts& facts, ThreadId id) {
 }
 
 // The primitive as its user knows it: every version's threading.Lock is one thing.
-std::string primitive_of(const Facts& facts, ThreadId id) {
-  const auto& wait = facts.threads[id.index].wait;
+std::string primitive_of(const std::optional<Wait>& wait) {
   if (!wait) return "?";
   std::string text(word(wait->kind));
   if (wait->mode && wait->mode != Mode::exclusive)
@@ -157,12 +155,24 @@ std::string strict_site(const Facts& facts, const Frame& site) {
   return text;
 }
 
+// A task that runs is told with its thread.
+void add_task(const Facts& facts, const TaskFact& task, Edges& edges) {
+  if (task.state == TaskState::running) return;
+  const auto* frames = task.stack.known() ? &facts.stacks[task.stack.index].frames : nullptr;
+  const Frame* site = find_site(facts, frames);
+  const std::string primitive = primitive_of(task.wait) + "@";
+  edges.loose.push_back(primitive + (site != nullptr ? normal_name(*site) : "?"));
+  edges.strict.push_back(primitive + (site != nullptr ? strict_site(facts, *site) : "?"));
+  edges.named = edges.named || site != nullptr;
+  edges.complete = edges.complete && site != nullptr;
+}
+
 Edges edges_of(const Facts& facts, const Finding& finding) {
   Edges edges;
   for (const ThreadId id : finding.threads) {
-    const Frame* site = find_site(facts, id);
+    const Frame* site = find_site(facts, frames_of(facts, id));
     const std::string primitive =
-        finding.kind == FindingKind::crash ? "" : primitive_of(facts, id) + "@";
+        finding.kind == FindingKind::crash ? "" : primitive_of(facts.threads[id.index].wait) + "@";
     const std::string finalizer = finalizer_site(facts, finding, id);
     if (!finalizer.empty()) {
       edges.loose.push_back(primitive + finalizer);
@@ -177,6 +187,7 @@ Edges edges_of(const Facts& facts, const Finding& finding) {
     edges.named = edges.named || site != nullptr;
     edges.complete = edges.complete && site != nullptr;
   }
+  for (const TaskId id : finding.tasks) add_task(facts, facts.tasks[id.index], edges);
   return edges;
 }
 

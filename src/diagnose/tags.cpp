@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "diagnose/verdict.hpp"
-#include "waits/graph.hpp"
+#include "waits/parties.hpp"
 
 namespace coldcase {
 namespace {
@@ -30,6 +30,33 @@ void tag_the_rest(Facts& facts) {
     if (thread.state == ThreadState::idle) thread.tag = Tag::idle;
     if (thread.state == ThreadState::running) thread.tag = Tag::running;
   }
+  for (TaskFact& task : facts.tasks) {
+    if (!task.tag && task.state == TaskState::idle) task.tag = Tag::idle;
+    if (!task.tag && task.state == TaskState::running) task.tag = Tag::running;
+  }
+}
+
+// Tasks of the findings, and those that wait behind them or behind their loops' threads.
+void tag_tasks(Analysis& analysis, std::vector<Ref> told) {
+  for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) {
+    const Finding& finding = analysis.findings[f];
+    if (finding.confidence == Confidence::hypothesis || finding.kind == FindingKind::info) continue;
+    for (const TaskId id : finding.tasks) {
+      TaskFact& task = analysis.facts.tasks[id.index];
+      task.findings.push_back({f});
+      if (finding.kind == FindingKind::deadlock) task.tag = Tag::deadlocked;
+      told.emplace_back(id);
+    }
+  }
+  if (analysis.facts.tasks.empty()) return;
+  for (const Ref party : find_parties_behind(analysis.facts, told)) {
+    if (const ThreadId thread = party.as<RefKind::thread>(); thread.known()) {
+      ThreadFact& fact = analysis.facts.threads[thread.index];
+      if (!fact.tag) fact.tag = Tag::behind;
+    } else if (!analysis.facts.tasks[party.index].tag) {
+      analysis.facts.tasks[party.index].tag = Tag::behind;
+    }
+  }
 }
 
 }  // namespace
@@ -54,6 +81,7 @@ void set_tags(Analysis& analysis) {
     ThreadFact& thread = analysis.facts.threads[id.index];
     if (!thread.tag) thread.tag = Tag::behind;
   }
+  tag_tasks(analysis, {told.begin(), told.end()});
   tag_the_rest(analysis.facts);
 }
 

@@ -81,6 +81,18 @@ void note_java(Analysis& analysis) {
        {}});
 }
 
+void note_greenlets(Analysis& analysis) {
+  analysis.facts.notes.push_back(
+      {"greenlets-unread",
+       Severity::warning,
+       "greenlet is loaded (gevent, eventlet and SQLAlchemy's asyncio use it): the stacks of "
+       "greenlets that are switched out lie in the heap and are not read. A thread that idles in "
+       "its hub may hide greenlets that wait for each other.",
+       "ask the living process where its greenlets are: gevent.util.print_run_info().",
+       "",
+       {}});
+}
+
 std::string advice_for(const ResourceFact& lock) {
   if (lock.kind == WaitKind::file_lock || lock.kind == WaitKind::pipe ||
       lock.kind == WaitKind::socket)
@@ -112,6 +124,30 @@ void note_unknown_holders(Analysis& analysis) {
   }
 }
 
+// A core is one moment: whether who runs gets on cannot be told from it.
+void note_running(Analysis& analysis) {
+  constexpr std::uint64_t long_ms = 1000;
+  constexpr std::size_t most = 5;
+  std::vector<Ref> about;
+  std::size_t count = 0;
+  std::uint64_t longest = 0;
+  for (std::uint32_t i = 0; i < analysis.facts.threads.size(); ++i) {
+    const ThreadFact& thread = analysis.facts.threads[i];
+    const bool awake =
+        thread.state == ThreadState::running || thread.state == ThreadState::spinning;
+    if (!awake || !thread.cpu_ms || *thread.cpu_ms < long_ms) continue;
+    longest = std::max(longest, *thread.cpu_ms);
+    if (++count <= most) about.emplace_back(ThreadId{i});
+  }
+  if (count == 0) return;
+  analysis.facts.notes.push_back(
+      {"running-threads", Severity::info,
+       counted(count, "thread") + (count == 1 ? " runs and has" : " run and have") + " used " +
+           (count == 1 ? "" : "up to ") + seconds_text(longest) +
+           " of CPU: whether that gets on cannot be told from one core",
+       "take a second core some seconds later, and compare", "", std::move(about)});
+}
+
 void judge_without_finding(Analysis& analysis) {
   const Facts& facts = analysis.facts;
   Verdict& verdict = analysis.verdict;
@@ -138,6 +174,7 @@ void judge_without_finding(Analysis& analysis) {
   } else if (has_stuck_ranks(facts)) {
     verdict.headline = "All ranks of an MPI job wait for messages; for whose could not be read";
   } else if (has_greenlets(facts)) {
+    note_greenlets(analysis);
     verdict.headline = "No deadlock among threads; greenlets that are switched out are not read";
   } else {
     verdict.kind = VerdictKind::none;
@@ -154,6 +191,7 @@ void judge_without_finding(Analysis& analysis) {
 void judge(Analysis& analysis) {
   Verdict& verdict = analysis.verdict;
   for (std::uint32_t f = 0; f < analysis.findings.size(); ++f) verdict.findings.push_back({f});
+  note_running(analysis);
   if (analysis.findings.empty()) return judge_without_finding(analysis);
   const Finding& main = analysis.findings.front();
   if (main.kind == FindingKind::info) {  // worth knowing, and nothing wrong: so are all others
@@ -178,6 +216,8 @@ void add_totals(Analysis& analysis) {
   for (const ThreadFact& thread : analysis.facts.threads) {
     if (thread.stack.known()) totals.frame_count += analysis.facts.stacks[thread.stack.index].depth;
   }
+  for (const TaskFact& task : analysis.facts.tasks)
+    totals.task_count = totals.task_count.value_or(0) + 1 + task.alike.value_or(0);
   analysis.redaction.left_out = {"arguments", "environment", "memory", "home folders",
                                  "host names"};
 }

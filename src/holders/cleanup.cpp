@@ -17,6 +17,7 @@ struct Path {
   std::uint64_t at = 0;
   std::vector<std::uint64_t> returns;
   std::vector<Release> releases;
+  std::vector<WordStore> stores;
   std::vector<std::uint64_t> taken;  // locks this path took itself, and has not released yet
   bool lost = false;                 // it took one whose address is not known
   std::map<std::uint64_t, std::size_t> rounds;
@@ -29,12 +30,16 @@ class Runner {
   Runner(Code& code, const MemoryImage& image) : code_(code), image_(image) {}
 
   CleanupRun run(std::uint64_t pad, const Context& frame);
+  CleanupRun run_ahead(std::uint64_t at, const Context& frame, const std::vector<Watched>& watched);
 
  private:
   std::optional<PathEnd> step(Path& path);
   std::optional<PathEnd> jump_if(Path& path, const Instruction& instruction);
   std::optional<PathEnd> call(Path& path, const Instruction& instruction);
   void touch_word(Path& path, const Instruction& instruction);
+  void note_stores(Path& path, const Instruction& instruction) const;
+  CleanupRun run_all();
+  PathEnd end_of_function() const { return ahead_ ? PathEnd::resumed : PathEnd::elsewhere; }
   static void add_release(Path& path, LockClass lock, std::uint64_t address, std::uint64_t at);
   CleanupRun summary(bool complete) const;
 
@@ -42,6 +47,8 @@ class Runner {
   const MemoryImage& image_;
   std::size_t instructions_ = 0;
   bool touches_ = false;
+  bool ahead_ = false;
+  std::vector<Watched> watched_;
   std::vector<Path> waiting_;
   std::vector<Path> resumed_;
   std::vector<Path> gave_up_;
@@ -75,6 +82,43 @@ void Runner::touch_word(Path& path, const Instruction& instruction) {
     }
   }
   add_release(path, LockClass::word, *address, instruction.address);
+}
+
+// Whatever changes memory has it as its first operand, but for an exchange.
+bool writes_to(const Instruction& instruction, const Operand& operand) {
+  if (operand.kind != Operand::Kind::memory) return false;
+  if (instruction.opcode == Opcode::exchange) return true;
+  switch (instruction.opcode) {
+    case Opcode::compare:
+    case Opcode::test:
+    case Opcode::push:
+    case Opcode::idle:
+    case Opcode::call:
+    case Opcode::jump:
+      return false;
+    default:
+      return &operand == &instruction.first();
+  }
+}
+
+void Runner::note_stores(Path& path, const Instruction& instruction) const {
+  for (std::size_t i = 0; i < instruction.operands.size(); ++i) {
+    const Operand& operand = instruction.operands[i];
+    if (!writes_to(instruction, operand)) continue;
+    const auto address = path.state.address_of(operand);
+    if (!address) continue;
+    const bool plain = instruction.opcode == Opcode::move || instruction.opcode == Opcode::exchange;
+    const Value value = plain ? path.state.read(instruction.operands[1 - i]) : Value{};
+    for (const Watched& word : watched_) {
+      const bool meets =
+          *address < word.address + word.size && word.address < *address + operand.size;
+      const bool same = value.known() && *address == word.address && value.bits == word.value;
+      const bool noted =
+          std::ranges::find(path.stores, word.address, &WordStore::address) != path.stores.end();
+      if (meets && !same && !noted)
+        path.stores.push_back({word.address, instruction.address, false});
+    }
+  }
 }
 
 std::optional<PathEnd> Runner::jump_if(Path& path, const Instruction& instruction) {
@@ -126,7 +170,7 @@ std::optional<PathEnd> Runner::call(Path& path, const Instruction& instruction) 
   path.at = instruction.next();
   if (!tail) return std::nullopt;
   // A call in the last place returns to whoever called this function.
-  if (path.returns.empty()) return PathEnd::elsewhere;
+  if (path.returns.empty()) return end_of_function();
   path.state.pop();
   path.at = path.returns.back();
   path.returns.pop_back();
@@ -156,13 +200,14 @@ std::optional<PathEnd> Runner::step(Path& path) {
       return std::nullopt;
     }
     case Opcode::ret:
-      if (path.returns.empty()) return PathEnd::elsewhere;
+      if (path.returns.empty()) return end_of_function();
       path.state.pop();
       path.at = path.returns.back();
       path.returns.pop_back();
       return std::nullopt;
     default:
       touch_word(path, *instruction);
+      if (!watched_.empty()) note_stores(path, *instruction);
       path.state.execute(*instruction);
       path.at = instruction->next();
       return std::nullopt;
@@ -191,8 +236,23 @@ CleanupRun Runner::summary(bool complete) const {
       run.releases.push_back(release);
     }
   };
-  for (const Path& path : resumed_) add(path);
-  for (const Path& path : gave_up_) add(path);
+  const auto stores_to = [](const Path& path, std::uint64_t address) {
+    return std::ranges::find(path.stores, address, &WordStore::address) != path.stores.end();
+  };
+  const auto add_stores = [&](const Path& path) {
+    for (WordStore store : path.stores) {
+      if (std::ranges::find(run.stores, store.address, &WordStore::address) != run.stores.end())
+        continue;
+      const auto stores_it = [&](const Path& other) { return stores_to(other, store.address); };
+      store.always = !resumed_.empty() && std::ranges::all_of(resumed_, stores_it) &&
+                     std::ranges::all_of(gave_up_, stores_it);
+      run.stores.push_back(store);
+    }
+  };
+  for (const auto* paths : {&resumed_, &gave_up_}) {
+    std::ranges::for_each(*paths, add);
+    std::ranges::for_each(*paths, add_stores);
+  }
   return run;
 }
 
@@ -200,6 +260,24 @@ CleanupRun Runner::run(std::uint64_t pad, const Context& frame) {
   Path first{MachineState(image_, frame)};
   first.at = pad;
   waiting_.push_back(std::move(first));
+  return run_all();
+}
+
+CleanupRun Runner::run_ahead(std::uint64_t at, const Context& frame,
+                             const std::vector<Watched>& watched) {
+  ahead_ = true;
+  watched_ = watched;
+  Path first{MachineState(image_, frame)};
+  for (std::size_t i = dw_rax; i <= dw_r15; ++i) {
+    const auto value = frame.get(i);
+    first.state.reg(i) = value ? Value{Value::Kind::known, *value} : Value{};
+  }
+  first.at = at;
+  waiting_.push_back(std::move(first));
+  return run_all();
+}
+
+CleanupRun Runner::run_all() {
   while (!waiting_.empty()) {
     Path path = std::move(waiting_.back());
     waiting_.pop_back();
@@ -216,6 +294,11 @@ CleanupRun Runner::run(std::uint64_t pad, const Context& frame) {
 CleanupRun run_cleanup(Code& code, const MemoryImage& image, std::uint64_t pad,
                        const Context& frame) {
   return Runner(code, image).run(pad, frame);
+}
+
+CleanupRun run_ahead(Code& code, const MemoryImage& image, std::uint64_t at, const Context& frame,
+                     const std::vector<Watched>& watched) {
+  return Runner(code, image).run_ahead(at, frame, watched);
 }
 
 }  // namespace coldcase

@@ -35,6 +35,7 @@ class Work {
   static constexpr std::size_t most = 50'000'000;
   void add(std::size_t steps) { done_ += steps; }
   bool spent() const { return done_ > most; }
+  std::size_t done() const { return done_; }
 
  private:
   std::size_t done_ = 0;
@@ -44,6 +45,7 @@ class Code {
  public:
   explicit Code(const View& view) : view_(view) {}
   Work& work() { return work_; }
+  const Work& work() const { return work_; }
 
   std::optional<Instruction> decode(std::uint64_t at);
   Callee callee(const Instruction& call);

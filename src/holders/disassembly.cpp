@@ -100,12 +100,24 @@ constexpr std::array opcode_rows{
     OpcodeRow{X86_INS_POP, Opcode::pop, always},
     OpcodeRow{X86_INS_ADD, Opcode::add, always},
     OpcodeRow{X86_INS_SUB, Opcode::subtract, always},
+    OpcodeRow{X86_INS_INC, Opcode::increment, always},
+    OpcodeRow{X86_INS_DEC, Opcode::decrement, always},
     OpcodeRow{X86_INS_AND, Opcode::bit_and, always},
     OpcodeRow{X86_INS_OR, Opcode::bit_or, always},
     OpcodeRow{X86_INS_XOR, Opcode::bit_xor, always},
     OpcodeRow{X86_INS_CMP, Opcode::compare, always},
     OpcodeRow{X86_INS_TEST, Opcode::test, always},
     OpcodeRow{X86_INS_XCHG, Opcode::exchange, always},
+    OpcodeRow{X86_INS_CMPXCHG, Opcode::compare_exchange, always},
+    OpcodeRow{X86_INS_NOP, Opcode::idle, always},
+    OpcodeRow{X86_INS_PAUSE, Opcode::idle, always},
+    OpcodeRow{X86_INS_ENDBR64, Opcode::idle, always},
+    OpcodeRow{X86_INS_LFENCE, Opcode::idle, always},
+    OpcodeRow{X86_INS_MFENCE, Opcode::idle, always},
+    OpcodeRow{X86_INS_SFENCE, Opcode::idle, always},
+    OpcodeRow{X86_INS_SYSCALL, Opcode::system_call, always},
+    OpcodeRow{X86_INS_SYSENTER, Opcode::system_call, always},
+    OpcodeRow{X86_INS_INT, Opcode::system_call, always},
     OpcodeRow{X86_INS_JMP, Opcode::jump, always},
     OpcodeRow{X86_INS_CALL, Opcode::call, always},
     OpcodeRow{X86_INS_RET, Opcode::ret, always},
@@ -136,6 +148,28 @@ constexpr std::array opcode_rows{
     OpcodeRow{X86_INS_LOOPNE, Opcode::jump_if, always},
     OpcodeRow{X86_INS_SETE, Opcode::set_if, Condition::equal},
     OpcodeRow{X86_INS_SETNE, Opcode::set_if, Condition::not_equal},
+    OpcodeRow{X86_INS_SETB, Opcode::set_if, Condition::below},
+    OpcodeRow{X86_INS_SETBE, Opcode::set_if, Condition::below_equal},
+    OpcodeRow{X86_INS_SETA, Opcode::set_if, Condition::above},
+    OpcodeRow{X86_INS_SETAE, Opcode::set_if, Condition::above_equal},
+    OpcodeRow{X86_INS_SETL, Opcode::set_if, Condition::less},
+    OpcodeRow{X86_INS_SETLE, Opcode::set_if, Condition::less_equal},
+    OpcodeRow{X86_INS_SETG, Opcode::set_if, Condition::greater},
+    OpcodeRow{X86_INS_SETGE, Opcode::set_if, Condition::greater_equal},
+    OpcodeRow{X86_INS_SETS, Opcode::set_if, Condition::sign},
+    OpcodeRow{X86_INS_SETNS, Opcode::set_if, Condition::not_sign},
+    OpcodeRow{X86_INS_CMOVE, Opcode::move_if, Condition::equal},
+    OpcodeRow{X86_INS_CMOVNE, Opcode::move_if, Condition::not_equal},
+    OpcodeRow{X86_INS_CMOVB, Opcode::move_if, Condition::below},
+    OpcodeRow{X86_INS_CMOVBE, Opcode::move_if, Condition::below_equal},
+    OpcodeRow{X86_INS_CMOVA, Opcode::move_if, Condition::above},
+    OpcodeRow{X86_INS_CMOVAE, Opcode::move_if, Condition::above_equal},
+    OpcodeRow{X86_INS_CMOVL, Opcode::move_if, Condition::less},
+    OpcodeRow{X86_INS_CMOVLE, Opcode::move_if, Condition::less_equal},
+    OpcodeRow{X86_INS_CMOVG, Opcode::move_if, Condition::greater},
+    OpcodeRow{X86_INS_CMOVGE, Opcode::move_if, Condition::greater_equal},
+    OpcodeRow{X86_INS_CMOVS, Opcode::move_if, Condition::sign},
+    OpcodeRow{X86_INS_CMOVNS, Opcode::move_if, Condition::not_sign},
 };
 
 void set_memory(const x86_op_mem& memory, const cs_insn& from, Operand& operand) {
@@ -154,6 +188,10 @@ void set_memory(const x86_op_mem& memory, const cs_insn& from, Operand& operand)
     operand.segment |= operand.index < 0;
     operand.scale = static_cast<std::uint8_t>(memory.scale);
   }
+  const bool general_registers =
+      (memory.base == X86_REG_INVALID || memory.base == X86_REG_RIP || operand.base >= 0) &&
+      (memory.index == X86_REG_INVALID || operand.index >= 0);
+  operand.fs = memory.segment == X86_REG_FS && general_registers;
 }
 
 Operand operand_of(const cs_x86_op& from, const cs_insn& instruction) {

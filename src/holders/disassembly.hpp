@@ -13,6 +13,7 @@ namespace coldcase {
 
 enum class Opcode : std::uint8_t {
   other,  // its effect is that the registers in `written` are unknown
+  idle,   // nop, pause, fences, endbr: no effect on registers, flags or memory
   move,
   zero_extend,
   sign_extend,
@@ -21,18 +22,23 @@ enum class Opcode : std::uint8_t {
   pop,
   add,
   subtract,
+  increment,
+  decrement,
   bit_and,
   bit_or,
   bit_xor,
   compare,
   test,
   exchange,
+  compare_exchange,
   set_if,
+  move_if,
   jump,
   jump_if,
   call,
   ret,
   leave,
+  system_call,
   trap  // ud2, hlt, int3: nothing comes after
 };
 
@@ -59,6 +65,7 @@ struct Operand {
   std::uint8_t size = 0;  // bytes
   bool high = false;      // ah, bh, ch, dh
   bool segment = false;   // fs: or gs:, or an index or base that is no general register
+  bool fs = false;        // fs: with an index and base that are
   std::int32_t reg = -1;
   std::int32_t base = -1;
   std::int32_t index = -1;

@@ -17,6 +17,7 @@ constexpr std::array finders{
     Finder{Basis::cleanup_buffer, look_for_cleanup_record, nullptr},
     Finder{Basis::landing_pad, look_for_landing_pad, nullptr},
     Finder{Basis::call_site, look_for_call_site, nullptr},
+    Finder{Basis::call_site, look_for_setter, nullptr},
     Finder{Basis::debug_info, look_for_guard_variable, nullptr},
     Finder{Basis::stack_scan, look_for_address, judge_addresses},
 };
@@ -59,12 +60,16 @@ bool set_expectation(const ResourceFact& resource, Question& question) {
       return resource.state == LockState::locked;
     case LockClass::word:
       // Where threads wait on a plain word it may as well be a signal or a queue.
+      if (resource.kind == WaitKind::spinlock) return true;
       return resource.implementation == "futex" || resource.kind == WaitKind::unknown;
     case LockClass::spinlock:
     case LockClass::guard:
       question.scan_may_name = true;
       return true;
     case LockClass::once:
+      return true;
+    case LockClass::flag:
+      question.most = 0;
       return true;
     case LockClass::none:
     case LockClass::any:
@@ -89,6 +94,7 @@ std::vector<Question> questions_of(const Seen& seen, const Facts& facts) {
     Question question;
     question.resource = {r};
     question.lock = class_of(resource);
+    question.word = word_of(resource, "word");
     if (question.lock == LockClass::none || !resource.owners.empty() || resource.waiters.empty() ||
         resource.part_of.known() || has_owner_word(resource)) {
       continue;
@@ -213,6 +219,7 @@ EvidenceId Answer::add_evidence(const Claim& claim, Ledger& ledger) const {
 }
 
 void Answer::write_unknown(std::size_t named, Ledger& ledger) const {
+  if (question_.lock == LockClass::flag) return;
   ResourceFact& resource = ledger.resource(question_.resource);
   if (named > 0 && named >= question_.most) {
     resource.owner_unknown_code.clear();
@@ -244,6 +251,11 @@ void Answer::write(Ledger& ledger) {
     const bool owner =
         std::ranges::any_of(named, [&](const Claim& one) { return one.thread == claim.thread; });
     if (!owner) continue;
+    if (question_.lock == LockClass::flag) {
+      ledger.resource(question_.resource)
+          .feeders.push_back({claim.thread, std::nullopt, claim.confidence, claim.basis, {known}});
+      continue;
+    }
     Hold hold;
     hold.resource = question_.resource;
     hold.frame = claim.frame;

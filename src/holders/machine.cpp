@@ -52,6 +52,41 @@ bool compares(Condition condition, std::uint64_t left, std::uint64_t right, std:
   return false;
 }
 
+// Bits of the flags register: CF 0, ZF 6, SF 7, OF 11.
+bool holds_in(Condition condition, std::uint64_t flags) {
+  const bool carry = (flags & 1) != 0, zero = (flags >> 6 & 1) != 0, sign = (flags >> 7 & 1) != 0;
+  const bool less = sign != ((flags >> 11 & 1) != 0);
+  switch (condition) {
+    case Condition::equal:
+      return zero;
+    case Condition::not_equal:
+      return !zero;
+    case Condition::below:
+      return carry;
+    case Condition::below_equal:
+      return carry || zero;
+    case Condition::above:
+      return !carry && !zero;
+    case Condition::above_equal:
+      return !carry;
+    case Condition::less:
+      return less;
+    case Condition::less_equal:
+      return less || zero;
+    case Condition::greater:
+      return !less && !zero;
+    case Condition::greater_equal:
+      return !less;
+    case Condition::sign:
+      return sign;
+    case Condition::not_sign:
+      return !sign;
+    case Condition::unknown:
+      break;
+  }
+  return false;
+}
+
 }  // namespace
 
 MachineState::MachineState(const MemoryImage& image, const Context& frame) : image_(&image) {
@@ -62,9 +97,18 @@ MachineState::MachineState(const MemoryImage& image, const Context& frame) : ima
   registers_[dw_rdx] = {Value::Kind::selector, 0};
 }
 
+MachineState::MachineState(const MemoryImage& image, const Registers& thread) : image_(&image) {
+  const Context context = context_of(thread);
+  for (std::size_t i = 0; i < registers_.size(); ++i) registers_[i] = known(context.values[i]);
+  flags_ = {Flags::From::word, known(thread[Registers::eflags]), known(0), 8};
+  fs_base_ = thread[Registers::fs_base];
+}
+
 std::optional<std::uint64_t> MachineState::address_of(const Operand& memory) const {
-  if (memory.kind != Operand::Kind::memory || memory.segment) return std::nullopt;
-  std::uint64_t address = memory.number;
+  if (memory.kind != Operand::Kind::memory) return std::nullopt;
+  const bool in_thread_block = memory.fs && fs_base_;
+  if (memory.segment && !in_thread_block) return std::nullopt;
+  std::uint64_t address = memory.number + (in_thread_block ? *fs_base_ : 0);
   if (memory.base >= 0) {
     const Value& base = registers_[static_cast<std::size_t>(memory.base)];
     if (!base.known()) return std::nullopt;
@@ -128,6 +172,14 @@ void MachineState::write(const Operand& operand, Value value) {
   written_.insert_or_assign(*address, Stored{value, size});
 }
 
+bool MachineState::wrote(std::uint64_t address, std::uint8_t size) const {
+  const auto at = written_.lower_bound(address < 7 ? 0 : address - 7);
+  for (auto next = at; next != written_.end() && next->first < address + size; ++next) {
+    if (next->first + next->second.size > address) return true;
+  }
+  return false;
+}
+
 void MachineState::push(Value value) {
   Operand top;
   top.kind = Operand::Kind::memory;
@@ -161,23 +213,31 @@ Value MachineState::holds(Condition condition) const {
     if (side.kind == Value::Kind::selector) return {Value::Kind::selector, 0};
   }
   if (!flags_.left.known() || !flags_.right.known()) return {};
-  if (flags_.from == Flags::From::test)
+  if (flags_.from == Flags::From::word) return known(holds_in(condition, flags_.left.bits) ? 1 : 0);
+  const bool about_result = condition == Condition::equal || condition == Condition::not_equal ||
+                            condition == Condition::sign || condition == Condition::not_sign;
+  if (flags_.from == Flags::From::result && !about_result) return {};
+  if (flags_.from == Flags::From::test || flags_.from == Flags::From::result)
     return known(compares(condition, flags_.left.bits & flags_.right.bits, 0, flags_.size) ? 1 : 0);
   return known(compares(condition, flags_.left.bits, flags_.right.bits, flags_.size) ? 1 : 0);
 }
 
 void MachineState::arithmetic(const Instruction& instruction) {
   const Operand& into = instruction.first();
+  const bool by_one =
+      instruction.opcode == Opcode::increment || instruction.opcode == Opcode::decrement;
   const Value left = read(into);
-  const Value right = read(instruction.second());
+  const Value right = by_one ? known(1) : read(instruction.second());
   const std::uint8_t size = into.size;
   Value result;
   const bool both = left.known() && right.known();
   switch (instruction.opcode) {
     case Opcode::add:
+    case Opcode::increment:
       if (both) result = known(left.bits + right.bits);
       break;
     case Opcode::subtract:
+    case Opcode::decrement:
       if (both) result = known(left.bits - right.bits);
       break;
     case Opcode::bit_and:
@@ -201,8 +261,38 @@ void MachineState::arithmetic(const Instruction& instruction) {
   write(into, result);
   if (instruction.opcode == Opcode::subtract)
     flags_ = {Flags::From::compare, left, right, size};
+  else if (by_one || instruction.opcode == Opcode::add)
+    flags_ = {Flags::From::result, result, result, size};
   else
     flags_ = {Flags::From::test, result, result, size};
+}
+
+void MachineState::compare_exchange(const Instruction& instruction) {
+  const Operand& into = instruction.first();
+  Operand accumulator;
+  accumulator.kind = Operand::Kind::register_;
+  accumulator.reg = dw_rax;
+  accumulator.size = into.size;
+  const Value expected = read(accumulator);
+  const Value there = read(into);
+  flags_ = {Flags::From::compare, expected, there, into.size};
+  if (!expected.known() || !there.known()) {
+    write(into, {});
+    return write(accumulator, {});
+  }
+  if (expected.bits == there.bits)
+    write(into, read(instruction.second()));
+  else
+    write(accumulator, there);
+}
+
+void MachineState::conditional(const Instruction& instruction) {
+  Value holding = holds(instruction.condition);
+  if (holding.kind == Value::Kind::selector) holding = {};
+  const Operand& into = instruction.first();
+  if (instruction.opcode == Opcode::set_if || !holding.known()) return write(into, holding);
+  // Of 32 bits the upper half is cleared either way.
+  write(into, read(holding.bits != 0 ? instruction.second() : into));
 }
 
 // All that is known of it is what it changes.
@@ -240,8 +330,17 @@ void MachineState::execute(const Instruction& instruction) {
       registers_[dw_rsp] = registers_[dw_rbp];
       registers_[dw_rbp] = pop();
       return;
+    case Opcode::idle:
+      return;
+    case Opcode::move_if:
+    case Opcode::set_if:
+      return conditional(instruction);
+    case Opcode::compare_exchange:
+      return compare_exchange(instruction);
     case Opcode::add:
     case Opcode::subtract:
+    case Opcode::increment:
+    case Opcode::decrement:
     case Opcode::bit_and:
     case Opcode::bit_or:
     case Opcode::bit_xor:
@@ -257,10 +356,6 @@ void MachineState::execute(const Instruction& instruction) {
       const Value right = read(second);
       write(first, right);
       return write(second, left);
-    }
-    case Opcode::set_if: {
-      const Value value = holds(instruction.condition);
-      return write(first, value.kind == Value::Kind::selector ? Value{} : value);
     }
     default:
       return other(instruction);

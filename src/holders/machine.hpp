@@ -21,15 +21,35 @@ struct Release {
   friend bool operator==(const Release&, const Release&) = default;
 };
 
+// A word somebody waits for: its address and what it holds.
+struct Watched {
+  std::uint64_t address = 0;
+  std::uint8_t size = 0;
+  std::uint64_t value = 0;
+};
+
+// What code would store to a watched word, unless it is what the word holds anyway.
+struct WordStore {
+  std::uint64_t address = 0;
+  std::uint64_t at = 0;  // the instruction that does it
+  bool always = false;   // on every path
+};
+
 struct CleanupRun {
   std::vector<Release> releases;
-  bool complete = false;  // every path was followed to its end
+  std::vector<WordStore> stores;  // of run_ahead
+  bool complete = false;          // every path was followed to its end
   bool touches = false;  // it calls something that releases, or changes memory as a lock's end does
   std::size_t steps = 0;
 };
 
 CleanupRun run_cleanup(Code& code, const MemoryImage& image, std::uint64_t pad,
                        const Context& frame);
+
+// The same for the code ahead of a frame: what its function does when the call it is in returns (or
+// from `at` on), up to the function's own return.
+CleanupRun run_ahead(Code& code, const MemoryImage& image, std::uint64_t at, const Context& frame,
+                     const std::vector<Watched>& watched);
 
 // Below: the machine itself, for tests.
 
@@ -42,11 +62,15 @@ struct Value {
   Kind kind = Kind::unknown;
   std::uint64_t bits = 0;
   bool known() const { return kind == Kind::known; }
+  friend bool operator==(const Value&, const Value&) = default;
 };
 
 class MachineState {
  public:
+  // At a landing pad.
   MachineState(const MemoryImage& image, const Context& frame);
+  // A thread where it stands: every register known, and the flags.
+  MachineState(const MemoryImage& image, const Registers& thread);
 
   Value read(const Operand& operand) const;
   void write(const Operand& operand, Value value);
@@ -61,24 +85,34 @@ class MachineState {
   Value pop();
   void call_clobbers();
   Value& reg(std::size_t number) { return registers_[number]; }
+  const Value& reg(std::size_t number) const { return registers_[number]; }
+  bool wrote(std::uint64_t address, std::uint8_t size) const;
+
+  friend bool operator==(const MachineState&, const MachineState&) = default;
 
  private:
   struct Stored {
     Value value;
     std::uint8_t size = 0;
+    friend bool operator==(const Stored&, const Stored&) = default;
   };
   struct Flags {
-    enum class From : std::uint8_t { unknown, compare, test } from = From::unknown;
+    // result: of an addition, of which zero and sign are known alone; word: the processor's own.
+    enum class From : std::uint8_t { unknown, compare, test, result, word } from = From::unknown;
     Value left, right;
     std::uint8_t size = 8;
+    friend bool operator==(const Flags&, const Flags&) = default;
   };
   Value load(std::uint64_t address, std::uint8_t size) const;
   void arithmetic(const Instruction& instruction);
+  void compare_exchange(const Instruction& instruction);
+  void conditional(const Instruction& instruction);
   void other(const Instruction& instruction);
 
   const MemoryImage* image_;
   std::array<Value, 16> registers_{};
   Flags flags_;
+  std::optional<std::uint64_t> fs_base_;
   std::map<std::uint64_t, Stored> written_;
 };
 

@@ -87,7 +87,9 @@ LockClass class_of(const ResourceFact& resource) {
     case WaitKind::semaphore:
       return LockClass::semaphore;
     case WaitKind::spinlock:
-      return LockClass::spinlock;
+      return resource.implementation == "lock word" ? LockClass::word : LockClass::spinlock;
+    case WaitKind::polled_word:
+      return LockClass::flag;
     case WaitKind::static_guard:
       return LockClass::guard;
     case WaitKind::once:

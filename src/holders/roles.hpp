@@ -16,7 +16,8 @@ enum class LockClass : std::uint8_t {
   spinlock,
   guard,
   once,
-  word,
+  word,  // a lock that is a plain word
+  flag,  // a word that threads poll: whoever changes it ends the wait, nobody holds it
   any
 };
 

@@ -22,7 +22,8 @@ struct Question {
   ResourceId resource;
   LockClass lock = LockClass::none;
   Addr address;
-  std::size_t most = 1;  // holders there can be; 0: not known
+  std::uint64_t word = 0;  // of a lock word or flag: what it holds
+  std::size_t most = 1;    // holders there can be; 0: not known
   // Hints from the stack alone may name its holder. Not for a semaphore, which as often signals as
   // it locks, and not for a mutex that is just being handed over.
   bool scan_may_name = false;
@@ -102,6 +103,7 @@ struct Finder {
 void look_for_cleanup_record(Search& search, const FrameHere& here);
 void look_for_landing_pad(Search& search, const FrameHere& here);
 void look_for_call_site(Search& search, const FrameHere& here);
+void look_for_setter(Search& search, const FrameHere& here);
 void look_for_guard_variable(Search& search, const FrameHere& here);
 void look_for_address(Search& search, const FrameHere& here);
 void judge_addresses(Search& search);

@@ -22,8 +22,8 @@ struct Holder {
 };
 
 bool skips(const Search& search, const Question& question, const FrameHere& here) {
-  if (!question.open || search.waits_for(question, here.thread) ||
-      search.gave_back(question, here.thread)) {
+  if (!question.open || question.lock == LockClass::flag ||
+      search.waits_for(question, here.thread) || search.gave_back(question, here.thread)) {
     return true;
   }
   // On this thread's own stack: it owns the object, which says nothing about the lock (R3).

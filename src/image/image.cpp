@@ -10,7 +10,7 @@ namespace {
 Extent cut(const Extent& extent, Range part) {
   Extent piece = extent;
   piece.range = part;
-  piece.bytes = slice(extent.bytes, part.begin.value - extent.range.begin.value, part.size());
+  piece.bytes = extent.bytes.part(part.begin.value - extent.range.begin.value, part.size());
   return piece;
 }
 
@@ -86,7 +86,7 @@ std::optional<Absence> MemoryImage::why_absent(Addr at) const {
 Bytes MemoryImage::view(Addr at, Size size) const {
   const Extent* extent = find(at);
   if (extent == nullptr) return {};
-  return slice(extent->bytes, at.value - extent->range.begin.value, size);
+  return extent->bytes.bytes(at.value - extent->range.begin.value, size);
 }
 
 Read<std::monostate> MemoryImage::read_into(Addr at, std::span<std::byte> into) const {

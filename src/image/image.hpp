@@ -14,7 +14,7 @@
 #include <variant>
 #include <vector>
 
-#include "bytes/view.hpp"
+#include "bytes/file_span.hpp"
 #include "core/core.hpp"
 
 namespace coldcase {
@@ -24,7 +24,7 @@ enum class Source : std::uint8_t { core, file };
 // `bytes` may be shorter than `range`; what lies beyond is absent because of `rest`.
 struct Extent {
   Range range;
-  Bytes bytes;
+  FileSpan bytes;
   Source source = Source::core;
   Absence rest = Absence::not_saved;
 };
@@ -39,11 +39,7 @@ class MemoryImage {
   Read<T> read(Addr at) const {
     if (const Extent* extent = find(at)) {
       const std::uint64_t offset = at.value - extent->range.begin.value;
-      if (offset <= extent->bytes.size() && extent->bytes.size() - offset >= sizeof(T)) {
-        T value;
-        std::memcpy(&value, extent->bytes.data() + offset, sizeof(T));
-        return value;
-      }
+      if (const auto value = parse_at<T>(extent->bytes, offset)) return *value;
     }
     std::array<std::byte, sizeof(T)> buffer{};
     if (const auto all = read_into(at, buffer); !all) return tl::make_unexpected(all.error());
@@ -61,7 +57,7 @@ class MemoryImage {
   Read<std::string> read_text(Addr at, std::size_t limit = 4096) const;
 
   // The bytes present from `at` on without a gap inside one extent, at most `size`; empty when
-  // absent.
+  // absent. All of them are unpacked: ask for what is read, not for what may be there.
   Bytes view(Addr at, Size size) const;
 
   // Why the byte at `at` is absent; nothing when it is present.

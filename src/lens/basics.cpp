@@ -209,6 +209,13 @@ void add_zero_stacks(const View& view, Ledger& ledger) {
                   "use a newer gdb, or a kernel core: kill -ABRT PID with  ulimit -c unlimited");
 }
 
+void set_time(const CoreThread& thread, ThreadFact& fact) {
+  if (!thread.cpu) return;
+  fact.cpu_ms = (thread.cpu->user_us + thread.cpu->system_us) / 1000;
+  fact.cpu_system_ms = thread.cpu->system_us / 1000;
+  fact.cpu_from = thread.cpu->remainder ? CpuFrom::core_remainder : CpuFrom::core;
+}
+
 }  // namespace
 
 std::string signal_name(std::int64_t number) {
@@ -231,7 +238,7 @@ void add_basics(const View& view, const Input& input, std::int32_t signal_thread
     fact.process = view.process;
     fact.tid = thread.tid;
     fact.entry = entry_of(view, i);
-    if (thread.cpu_us > 0) fact.cpu_ms = thread.cpu_us / 1000;
+    set_time(thread, fact);
     if (crashed && thread.tid == signal_thread) fact.state = ThreadState::crashed;
     facts.threads.push_back(std::move(fact));
   }
@@ -271,6 +278,17 @@ void add_sites(const View& view, Ledger& ledger) {
   }
 }
 
+// Threads of a Go program carry its goroutines, which wait without one.
+static void add_goroutines_gap(const View& view, Ledger& ledger) {
+  if (view.modules.executable == Modules::npos) return;
+  const Module& program = view.modules.list[view.modules.executable];
+  if (!program.file || program.file->go_table() == nullptr) return;
+  ledger.add_note("goroutines-unread", Severity::info,
+                  "what goroutines wait for is not read: only the threads that run them are",
+                  {view.module_id(&program)},
+                  "Go's own debugger reads them: dlv core PROGRAM CORE");
+}
+
 void add_gaps(const View& view, const Input& input, Ledger& ledger) {
   const Core& core = view.core;
   const InputId id{view.process.index};
@@ -292,6 +310,7 @@ void add_gaps(const View& view, const Input& input, Ledger& ledger) {
                     "the compressed file could not be read to its end: " + input.cut_short, {id});
   }
   add_file_gaps(view, ledger);
+  add_goroutines_gap(view, ledger);
   add_zero_stacks(view, ledger);
   std::map<std::string, std::size_t> ended;
   for (const Walk& walk : view.threads.walks) {

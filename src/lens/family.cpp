@@ -201,51 +201,6 @@ void join_queues(const Family& family, Ledger& ledger) {
   }
 }
 
-// A word with the number, or (an RLock's) the pthread_self, of a thread that this process lacks.
-static bool names_foreign_owner(const ResourceFact& resource, const MemoryWord& word) {
-  if (resource.owner_unknown_code == "owner_before_fork")
-    return word.name == "__owner" || word.name == "__cur_writer";
-  return resource.owner_unknown_code == "owner_not_in_core" && word.name == "rlock_owner";
-}
-
-static std::optional<std::size_t> find_owner(const Seen& seen, const MemoryWord& word) {
-  if (word.name == "rlock_owner") return seen.pthreads.find_block(Addr{word.value});
-  return seen.pthreads.find_owner(static_cast<std::int32_t>(word.value));
-}
-
-void join_forks(const Family& family, Ledger& ledger) {
-  for (ResourceFact& resource : ledger.facts.resources) {
-    if (resource.at.empty() || !resource.owners.empty()) continue;
-    const Seen& child = *family[resource.at.front().process.index];
-    const auto word = std::ranges::find_if(
-        resource.words, [&](const MemoryWord& w) { return names_foreign_owner(resource, w); });
-    if (word == resource.words.end()) continue;
-    for (const auto& seen : family) {
-      const ProcessId parent = ledger.facts.processes[child.view.process.index].parent;
-      if (parent != seen->view.process || !forked_kin(seen->view, child.view)) continue;
-      const auto owner = find_owner(*seen, *word);
-      if (!owner) continue;
-      const std::string lwp = "LWP " + std::to_string(seen->view.core.threads[*owner].tid);
-      resource.owner_unknown_code = "owner_in_parent";
-      resource.owner_unknown_text =
-          "its owner field names " + lwp +
-          ", a thread of the parent: the child has a copy of the lock as it was at fork, and no "
-          "such thread";
-      word->means = lwp + " of the parent";
-      Evidence evidence;
-      evidence.claim =
-          "the child's copy of the lock names this thread of the parent, and both processes have "
-          "the same 16 random bytes of their program's start";
-      evidence.basis = Basis::memory;
-      evidence.thread = seen->view.thread_id(*owner);
-      evidence.process = child.view.process;
-      evidence.source = "AT_RANDOM, struct pthread.tid";
-      ledger.add_evidence(std::move(evidence));
-      break;
-    }
-  }
-}
-
 void join_processes(const Family& family, Ledger& ledger) {
   join_children(family, ledger);
   join_shared_memory(family, ledger);

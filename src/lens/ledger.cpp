@@ -42,8 +42,9 @@ ResourceId Ledger::named_resource(const std::string& key, WaitKind kind,
 
 namespace {
 
-// Whatever names `from` names `to` after this.
-void rename_in(ThreadFact& thread, ResourceId from, ResourceId to) {
+// Whatever names `from` names `to` after this. A thread or a task.
+template <class Party>
+void rename_in(Party& thread, ResourceId from, ResourceId to) {
   for (Hold& hold : thread.holds) {
     if (hold.resource == from) hold.resource = to;
   }
@@ -78,6 +79,7 @@ void Ledger::share(ResourceId to, ProcessId process, Addr address) {
   if (fresh) return;
   const ResourceId from = std::exchange(at->second, to);
   for (ThreadFact& thread : facts.threads) rename_in(thread, from, to);
+  for (TaskFact& task : facts.tasks) rename_in(task, from, to);
   for (Evidence& evidence : facts.evidence) {
     if (evidence.resource == from) evidence.resource = to;
   }
@@ -86,17 +88,32 @@ void Ledger::share(ResourceId to, ProcessId process, Addr address) {
 }
 
 void Ledger::add_hold(ThreadId holder, Hold hold) {
+  put_hold(holder, thread(holder).holds, std::move(hold));
+}
+
+void Ledger::add_hold(TaskId holder, Hold hold) {
+  put_hold(holder, task(holder).holds, std::move(hold));
+}
+
+void Ledger::put_hold(Ref holder, std::vector<Hold>& holds, Hold hold) {
   hold.confidence = std::min(hold.confidence, ceiling_of(hold.basis));
   ResourceFact& held = resource(hold.resource);
   for (const Owner& owner : held.owners) {
-    if (owner.by == Ref(holder)) return;
+    if (owner.by == holder) return;
   }
   held.owners.push_back({holder, hold.mode, hold.confidence, hold.basis, hold.evidence});
-  thread(holder).holds.push_back(std::move(hold));
+  holds.push_back(std::move(hold));
 }
 
 void Ledger::set_wait(ThreadId id, Wait wait) {
-  ThreadFact& waiting = thread(id);
+  put_wait(id, thread(id).wait, std::move(wait));
+}
+
+void Ledger::set_wait(TaskId id, Wait wait) {
+  put_wait(id, task(id).wait, std::move(wait));
+}
+
+void Ledger::put_wait(Ref id, std::optional<Wait>& waiting, Wait wait) {
   const auto each_resource = [this](const Wait& of, auto act) {
     std::vector<Ref> all = of.on;
     if (of.at.known() && std::ranges::find(all, Ref(of.at)) == all.end()) all.push_back(of.at);
@@ -105,11 +122,11 @@ void Ledger::set_wait(ThreadId id, Wait wait) {
         act(resource(resource_id));
     }
   };
-  if (waiting.wait) {
-    each_resource(*waiting.wait, [&](ResourceFact& of) { std::erase(of.waiters, Ref(id)); });
+  if (waiting) {
+    each_resource(*waiting, [&](ResourceFact& of) { std::erase(of.waiters, id); });
   }
   each_resource(wait, [&](ResourceFact& of) { of.waiters.push_back(id); });
-  waiting.wait = std::move(wait);
+  waiting = std::move(wait);
 }
 
 void Ledger::add_note(std::string_view code, Severity severity, std::string text,

@@ -16,6 +16,7 @@ class Ledger {
   Facts& facts;
 
   ThreadFact& thread(ThreadId id) { return facts.threads[id.index]; }
+  TaskFact& task(TaskId id) { return facts.tasks[id.index]; }
   ResourceFact& resource(ResourceId id) { return facts.resources[id.index]; }
 
   EvidenceId add_evidence(Evidence evidence);
@@ -40,14 +41,19 @@ class Ledger {
 
   // `holder` holds `what`: recorded as an owner of the resource and as a hold of the thread, once.
   void add_hold(ThreadId holder, Hold hold);
+  void add_hold(TaskId holder, Hold hold);
 
   // The thread waits; every resource of `wait.on` gets it as a waiter.
   void set_wait(ThreadId thread, Wait wait);
+  void set_wait(TaskId task, Wait wait);
 
   void add_note(std::string_view code, Severity severity, std::string text,
                 std::vector<Ref> about = {}, std::string advice = {}, std::string command = {});
 
  private:
+  void put_hold(Ref holder, std::vector<Hold>& holds, Hold hold);
+  void put_wait(Ref waiter, std::optional<Wait>& waits, Wait wait);
+
   std::map<std::pair<std::uint32_t, std::uint64_t>, ResourceId> resources_;
   std::map<std::string, ResourceId> named_;
 };

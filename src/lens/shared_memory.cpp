@@ -142,6 +142,17 @@ struct SemLocks {
   bool complete = true;  // all of its memory was looked through
 };
 
+// In pieces, so that no more than one is asked of a packed core at once.
+template <class Visit>
+void each_word(const FileSpan& memory, const Visit& visit) {
+  constexpr std::uint64_t piece = std::uint64_t{1} << 20;
+  for (std::uint64_t begin = 0; begin < memory.size(); begin += piece) {
+    const Bytes words = memory.bytes(begin, piece);
+    for (std::uint64_t at = 0; at + 8 <= words.size(); at += 8)
+      visit(begin + at, *parse_at<std::uint64_t>(words, at));
+  }
+}
+
 // One pass through the private memory of a process with CPython in it: wherever the address of one
 // of these semaphores stands.
 SemLocks find_semlocks(const Seen& seen, const std::set<std::uint64_t>& semaphores) {
@@ -154,15 +165,13 @@ SemLocks find_semlocks(const Seen& seen, const std::set<std::uint64_t>& semaphor
     scanned += segment.bytes.size();
     found.complete = found.complete && scanned <= most_scanned && count < most_semlocks;
     if (!found.complete) break;
-    for (std::size_t at = 0; at + 8 <= segment.bytes.size(); at += 8) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, segment.bytes.data() + at, 8);
+    each_word(segment.bytes, [&](std::uint64_t at, std::uint64_t word) {
       if (word < *semaphores.begin() || word > *semaphores.rbegin() || !semaphores.contains(word))
-        continue;
+        return;
       const Addr object{segment.range.begin.value + at - 16};
       const auto lock = read_semlock(seen.view.image, object);
       if (lock && ++count < most_semlocks) found.on[word].push_back(*lock);
-    }
+    });
   }
   return found;
 }

@@ -7,23 +7,49 @@
 
 namespace coldcase {
 
-// A thread is born with its creator's comm: only another name than the process's says something.
-void add_side_car_names(const View& view, Ledger& ledger) {
-  if (view.side_car == nullptr) return;
+namespace {
+
+// The side-car's rows for the threads of the core, in its order; null where it has none.
+std::vector<const TaskInfo*> tasks_of(const View& view) {
   // A kernel core written inside a container has the inner ids.
   const bool inner = view.core.process && view.core.process->pid != view.side_car->pid;
   std::map<std::int32_t, const TaskInfo*> tasks;
   for (const TaskInfo& task : view.side_car->tasks)
     tasks.emplace(inner && task.inner_tid != 0 ? task.inner_tid : task.tid, &task);
-  for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
-    const auto task = tasks.find(view.core.threads[i].tid);
-    if (task == tasks.end()) continue;
+  std::vector<const TaskInfo*> found;
+  for (const CoreThread& thread : view.core.threads) {
+    const auto task = tasks.find(thread.tid);
+    found.push_back(task == tasks.end() ? nullptr : task->second);
+  }
+  return found;
+}
+
+}  // namespace
+
+void add_side_car_times(const View& view, Ledger& ledger) {
+  if (view.side_car == nullptr) return;
+  const std::vector<const TaskInfo*> tasks = tasks_of(view);
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    if (tasks[i] == nullptr) continue;
     ThreadFact& thread = ledger.thread(view.thread_id(i));
-    if (!thread.cpu_ms) thread.cpu_ms = task->second->cpu_ms;
-    if (!thread.name.empty() || task->second->name.empty() ||
-        task->second->name == view.side_car->name)
+    thread.age_ms = tasks[i]->age_ms;
+    if (thread.cpu_ms || !tasks[i]->cpu_ms) continue;
+    thread.cpu_ms = tasks[i]->cpu_ms;
+    thread.cpu_from = CpuFrom::side_car;
+    if (tasks[i]->cpu_system_ms <= tasks[i]->cpu_ms) thread.cpu_system_ms = tasks[i]->cpu_system_ms;
+  }
+}
+
+// A thread is born with its creator's comm: only another name than the process's says something.
+void add_side_car_names(const View& view, Ledger& ledger) {
+  if (view.side_car == nullptr) return;
+  const std::vector<const TaskInfo*> tasks = tasks_of(view);
+  for (std::size_t i = 0; i < tasks.size(); ++i) {
+    ThreadFact& thread = ledger.thread(view.thread_id(i));
+    if (tasks[i] == nullptr || !thread.name.empty() || tasks[i]->name.empty() ||
+        tasks[i]->name == view.side_car->name)
       continue;
-    thread.name = clean_text(task->second->name);
+    thread.name = clean_text(tasks[i]->name);
     thread.name_from = NameFrom::comm;
   }
 }

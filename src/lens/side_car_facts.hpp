@@ -9,6 +9,9 @@
 
 namespace coldcase {
 
+// Processor time where the core has none, and ages. Before the lenses, which tell of them.
+void add_side_car_times(const View& view, Ledger& ledger);
+
 // After the lenses: a thread keeps the better name it has.
 void add_side_car_names(const View& view, Ledger& ledger);
 

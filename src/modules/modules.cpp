@@ -9,6 +9,7 @@ namespace coldcase {
 namespace {
 
 constexpr std::uint64_t page = 4096;
+constexpr std::uint64_t most_header_bytes = 256 * 1024;
 
 bool is_elf(const MemoryImage& image, Addr at) {
   const auto magic = image.read<std::uint32_t>(at);
@@ -106,7 +107,8 @@ std::optional<Module> module_at(const FileMapping& row, const MemoryImage& image
   module.path = std::string(row.path);
   module.header_saved = is_elf(image, row.range.begin);
   if (module.header_saved) {
-    module.headers = parse_program_headers(image.view(row.range.begin, row.range.size()));
+    module.headers = parse_program_headers(
+        image.view(row.range.begin, std::min(row.range.size(), most_header_bytes)));
   } else {
     // The core has no header page (coredump_filter without bit 4): the file tells the layout, and
     // nothing can tell whether it is this file.

@@ -80,6 +80,7 @@ void describe(Io& io, As<Io, Finding>& finding) {
   io.must("summary", finding.summary);
   io.must("story", finding.story);
   io.must("threads", finding.threads);
+  io.may("tasks", finding.tasks);
   io.must("resources", finding.resources);
   io.may("processes", finding.processes);
   io.must("path", finding.path);
@@ -115,6 +116,7 @@ void describe(Io& io, As<Io, Totals>& totals) {
   io.must("process_count", totals.process_count);
   io.must("frame_count", totals.frame_count);
   io.must("listed_thread_count", totals.listed_thread_count);
+  io.may("task_count", totals.task_count);
 }
 
 template <class Io>
@@ -134,6 +136,7 @@ void describe(Io& io, As<Io, Analysis>& analysis) {
   io.must("processes", analysis.facts.processes);
   io.must("findings", analysis.findings);
   io.must("threads", analysis.facts.threads);
+  io.may("tasks", analysis.facts.tasks);
   io.must("stacks", analysis.facts.stacks);
   io.must("resources", analysis.facts.resources);
   io.must("evidence", analysis.facts.evidence);

@@ -121,6 +121,7 @@ void describe(Io& io, As<Io, Wait>& wait) {
   io.must("kind", wait.kind);
   io.may("mode", wait.mode);
   io.must("on", wait.on);
+  io.may("all", wait.all);
   io.may("at", wait.at);
   io.may("then", wait.then);
   io.group("syscall", known(wait.syscall_number) || known(wait.syscall_name), [&] {
@@ -183,6 +184,27 @@ void describe(Io& io, As<Io, ThreadFact>& thread) {
   io.may("site", thread.site);
   io.may("api", thread.api);
   io.may("cpu_ms", thread.cpu_ms);
+  io.may("cpu_system_ms", thread.cpu_system_ms);
+  io.may("cpu_from", thread.cpu_from);
+  io.may("age_ms", thread.age_ms);
+  io.may("in_syscall", thread.in_syscall);
+}
+
+template <class Io>
+void describe(Io& io, As<Io, TaskFact>& task) {
+  io.identity(RefKind::task);
+  io.must("process", task.process);
+  io.may("thread", task.thread);
+  io.may("loop", task.loop);
+  io.may("name", task.name);
+  io.must("state", task.state);
+  io.may("tag", task.tag);
+  io.may("findings", task.findings);
+  io.may("wait", task.wait);
+  io.may("holds", task.holds);
+  io.may("stack", task.stack);
+  io.may("site", task.site);
+  io.may("alike", task.alike);
 }
 
 template <class Io>

@@ -47,6 +47,7 @@ void describe(Io& io, As<Io, Evidence>& evidence) {
   io.must("claim", evidence.claim);
   io.must("basis", evidence.basis);
   io.may("thread", evidence.thread);
+  io.may("task", evidence.task);
   io.may("process", evidence.process);
   io.may("frame", evidence.frame);
   io.may("resource", evidence.resource);

@@ -4,7 +4,7 @@ namespace coldcase::report {
 namespace {
 
 constexpr std::array<std::string_view, ref_kinds> prefixes{"",  "i", "p", "rt", "in", "f",
-                                                           "t", "s", "r", "e",  "m"};
+                                                           "t", "s", "r", "e",  "m",  "k"};
 
 }  // namespace
 
@@ -30,6 +30,7 @@ Counts counts_of(const Analysis& analysis) {
   set(RefKind::resource, facts.resources.size());
   set(RefKind::evidence, facts.evidence.size());
   set(RefKind::module, facts.modules.size());
+  set(RefKind::task, facts.tasks.size());
   return counts;
 }
 

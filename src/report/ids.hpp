@@ -7,7 +7,7 @@
 
 namespace coldcase::report {
 
-inline constexpr std::size_t ref_kinds = 11;
+inline constexpr std::size_t ref_kinds = 12;
 inline constexpr std::uint64_t largest_integer = (std::uint64_t{1} << 53) - 1;
 inline constexpr std::size_t text_limit = 1024;
 inline constexpr std::size_t long_text_limit = 2048;

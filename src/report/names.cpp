@@ -14,6 +14,10 @@ const ResourceFact& at(const Analysis& analysis, ResourceId id) {
   return analysis.facts.resources[id.index];
 }
 
+const TaskFact& at(const Analysis& analysis, TaskId id) {
+  return analysis.facts.tasks[id.index];
+}
+
 namespace {
 
 std::string named(const Analysis& analysis, ThreadId id, const char* before_tid) {
@@ -41,6 +45,17 @@ std::string short_name(const Analysis& analysis, ThreadId id) {
   return named(analysis, id, "");
 }
 
+std::string task_name(const Analysis& analysis, TaskId id) {
+  if (!id.known()) return "an unknown task";
+  const TaskFact& task = at(analysis, id);
+  std::string name = task.name.empty() ? "a task" : task.name;
+  if (!name.starts_with("Task-") && !task.name.empty()) name.insert(0, "task ");
+  if (task.alike) name += " and " + std::to_string(*task.alike) + " alike";
+  if (analysis.facts.processes.size() > 1 && task.process.known())
+    name += " of " + process_name(analysis, task.process);
+  return name;
+}
+
 std::string process_name(const Analysis& analysis, ProcessId id) {
   if (!id.known()) return "an unknown process";
   const ProcessFact& process = analysis.facts.processes[id.index];
@@ -57,7 +72,7 @@ std::string resource_name(const Analysis& analysis, ResourceId id) {
   std::string name = resource.label.empty() ? "a " + kind_text(resource.kind) : resource.label;
   // A communicator is at another address in each of its ranks.
   const bool plain = resource.kind == WaitKind::gil || resource.kind == WaitKind::collective ||
-                     resource.at.empty();
+                     resource.kind == WaitKind::future || resource.at.empty();
   if (!plain && name.find("0x") == std::string::npos)
     name += " at " + hex(resource.at.front().address.value);
   return name;
@@ -71,6 +86,8 @@ std::string ref_name(const Analysis& analysis, Ref ref) {
       return resource_name(analysis, ref.as<RefKind::resource>());
     case RefKind::process:
       return process_name(analysis, ref.as<RefKind::process>());
+    case RefKind::task:
+      return task_name(analysis, ref.as<RefKind::task>());
     case RefKind::module:
       return analysis.facts.modules[ref.index].name;
     case RefKind::input:
@@ -182,6 +199,7 @@ std::string wait_target(const Analysis& analysis, const Wait& wait) {
     if (wait.kind == WaitKind::sleep) return "a sleep to end";
     if (wait.kind == WaitKind::thread_exit) return "a thread to end";
     if (wait.kind == WaitKind::process_exit) return "a process to end";
+    if (wait.kind == WaitKind::task) return "a task to end";
     if (wait.kind == WaitKind::io || wait.kind == WaitKind::unknown ||
         wait.kind == WaitKind::gpu_work)
       return kind_text(wait.kind);
@@ -190,8 +208,10 @@ std::string wait_target(const Analysis& analysis, const Wait& wait) {
   std::string text = ref_name(analysis, wait.on.front());
   const RefKind kind = wait.on.front().kind;
   if (wait.kind == WaitKind::io && kind == RefKind::process) return "a message with " + text;
-  if (kind == RefKind::thread || kind == RefKind::process) text += " to end";
-  if (wait.on.size() > 1) text += " or " + counted(wait.on.size() - 1, "other");
+  if (kind == RefKind::thread || kind == RefKind::process || kind == RefKind::task)
+    text += " to end";
+  if (wait.on.size() > 1)
+    text += (wait.all == true ? " and " : " or ") + counted(wait.on.size() - 1, "other");
   return text + mode_text(wait.mode);
 }
 

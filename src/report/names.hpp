@@ -9,10 +9,13 @@ namespace coldcase::report {
 
 const ThreadFact& at(const Analysis& analysis, ThreadId id);
 const ResourceFact& at(const Analysis& analysis, ResourceId id);
+const TaskFact& at(const Analysis& analysis, TaskId id);
 
 // "MainThread (LWP 885)"; short: "MainThread (885)".
 std::string thread_name(const Analysis& analysis, ThreadId id);
 std::string short_name(const Analysis& analysis, ThreadId id);
+// "task fetch"; "Task-3", which says itself that it is one.
+std::string task_name(const Analysis& analysis, TaskId id);
 std::string process_name(const Analysis& analysis, ProcessId id);
 
 // Any party or resource: "MainThread (885)", "driver rwlock 0x5623984aa750", "process 4101".

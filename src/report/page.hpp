@@ -53,8 +53,15 @@ struct StackLine {
   bool python = false;
   std::string right;  // where
 };
+// Whose stack it is: a thread's or a task's.
+struct StackParty {
+  StackId stack;
+  const std::optional<Wait>& wait;
+  const std::vector<Hold>& holds;
+};
 // Frames with the waits and holds at them; interpreter's own and nameless frames folded.
-std::vector<StackLine> stack_lines(const Analysis& analysis, const ThreadFact& thread);
+std::vector<StackLine> stack_lines(const Analysis& analysis, const StackParty& party);
+bool same_lines(const std::vector<StackLine>& a, const std::vector<StackLine>& b);
 
 struct StackBlock {
   std::vector<ThreadId> threads;  // all with the very same lines

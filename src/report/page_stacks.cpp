@@ -17,10 +17,10 @@ bool gil_function(const std::string& name) {
 
 class StackWriter {
  public:
-  StackWriter(const Analysis& analysis, const ThreadFact& thread)
+  StackWriter(const Analysis& analysis, const StackParty& party)
       : analysis_(analysis),
-        thread_(thread),
-        stack_(analysis.facts.stacks[thread.stack.index]),
+        party_(party),
+        stack_(analysis.facts.stacks[party.stack.index]),
         has_python_(std::any_of(stack_.frames.begin(), stack_.frames.end(), [&](std::uint32_t i) {
           return analysis.facts.frames[i].kind == FrameKind::python;
         })) {}
@@ -142,8 +142,8 @@ class StackWriter {
       if (at_frame && *at_frame >= stack_.frames.size()) at_frame.reset();
       return at_frame == frame;
     };
-    if (thread_.wait && here(thread_.wait->frame)) event(wait_text(*thread_.wait));
-    for (const Hold& hold : thread_.holds) {
+    if (party_.wait && here(party_.wait->frame)) event(wait_text(*party_.wait));
+    for (const Hold& hold : party_.holds) {
       if (hold.resource.known() && here(hold.frame)) event(hold_text(hold));
     }
   }
@@ -195,7 +195,7 @@ class StackWriter {
   }
 
   const Analysis& analysis_;
-  const ThreadFact& thread_;
+  const StackParty& party_;
   const Stack& stack_;
   bool has_python_;
   std::vector<StackLine> lines_;
@@ -203,29 +203,30 @@ class StackWriter {
   std::string nameless_module_;
 };
 
-bool same(const std::vector<StackLine>& a, const std::vector<StackLine>& b) {
+}  // namespace
+
+bool same_lines(const std::vector<StackLine>& a, const std::vector<StackLine>& b) {
   return std::equal(
       a.begin(), a.end(), b.begin(), b.end(), [](const StackLine& x, const StackLine& y) {
         return x.kind == y.kind && x.left == y.left && x.python == y.python && x.right == y.right;
       });
 }
 
-}  // namespace
-
-std::vector<StackLine> stack_lines(const Analysis& analysis, const ThreadFact& thread) {
-  if (!thread.stack.known())
+std::vector<StackLine> stack_lines(const Analysis& analysis, const StackParty& party) {
+  if (!party.stack.known())
     return {{StackLine::Kind::remark, "(no stack could be read)", false, ""}};
-  return StackWriter(analysis, thread).lines();
+  return StackWriter(analysis, party).lines();
 }
 
 std::vector<StackBlock> stack_blocks(const Analysis& analysis,
                                      const std::vector<ThreadId>& threads) {
   std::vector<StackBlock> blocks;
   for (const ThreadId id : threads) {
-    std::vector<StackLine> lines = stack_lines(analysis, at(analysis, id));
+    const ThreadFact& thread = at(analysis, id);
+    std::vector<StackLine> lines = stack_lines(analysis, {thread.stack, thread.wait, thread.holds});
     const auto found =
         std::find_if(blocks.begin(), blocks.end(),
-                     [&lines](const StackBlock& block) { return same(block.lines, lines); });
+                     [&lines](const StackBlock& block) { return same_lines(block.lines, lines); });
     if (found != blocks.end()) {
       found->threads.push_back(id);
     } else {

@@ -31,10 +31,16 @@ bool is_message(const Analysis& analysis, const Edge& edge) {
          at(analysis, from).wait->kind == WaitKind::io;
 }
 
+// What is waited for is its end.
+bool is_ending(Ref party) {
+  return party.kind == RefKind::thread || party.kind == RefKind::process ||
+         party.kind == RefKind::task;
+}
+
 std::string waits_text(const Analysis& analysis, const Edge& edge) {
   std::string text = ref_name(analysis, edge.to);
   if (is_message(analysis, edge)) return "a message with " + text;
-  if (edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process) return text + " to end";
+  if (is_ending(edge.to)) return text + " to end";
   if (const ThreadId id = edge.from.as<RefKind::thread>(); id.known()) {
     const ThreadFact& thread = at(analysis, id);
     if (thread.wait) text += mode_text(thread.wait->mode);
@@ -51,17 +57,24 @@ std::string relation_text(Relation relation) {
 // Who holds what has no known holder.
 std::string nobody_text(const ResourceFact& resource) {
   const std::string& code = resource.owner_unknown_code;
-  if (code == "not_held") return "nobody";
+  if (code == "not_held" || code == "order_lost") return "nobody";
   if (code == "no_owner") return "nobody yet";
   if (code == "owner_ended" || code == "owner_died" || code == "no_living_holder")
     return "nobody alive";
-  if (code == "owner_before_fork" || code == "owner_in_parent") return "nobody in this process";
+  if (code == "owner_before_fork" || code == "owner_in_parent" || code.starts_with("team_") ||
+      code == "holder_not_copied" || code == "holder_in_parent" || code == "helpers_not_copied")
+    return "nobody in this process";
   return "unknown";
 }
 
 // What the other end of a stream would have to do.
 std::string_view feeds_text(const Analysis& analysis, const Edge& edge) {
+  const ResourceId resource = edge.to.as<RefKind::resource>();
+  if (resource.known() && at(analysis, resource).kind == WaitKind::polled_word)
+    return " (would change it)";
   const ThreadId id = edge.from.as<RefKind::thread>();
+  const ResourceId on = edge.to.as<RefKind::resource>();
+  if (on.known() && at(analysis, on).kind == WaitKind::future) return " (would produce it)";
   const bool room =
       id.known() && at(analysis, id).wait && at(analysis, id).wait->mode == Mode::write;
   return room ? " (would read it)" : " (would fill it)";
@@ -91,9 +104,8 @@ void add_holders(const Analysis& analysis, const Finding& finding, std::size_t w
     rows.push_back({waiter, target, by, how_known(analysis, next)});
   }
   if (held) return;
-  const bool ends = edge.to.kind == RefKind::thread || edge.to.kind == RefKind::process;
   const ResourceId resource = edge.to.as<RefKind::resource>();
-  const std::string by = ends               ? "-"
+  const std::string by = is_ending(edge.to) ? "-"
                          : resource.known() ? nobody_text(at(analysis, resource))
                                             : "unknown";
   rows.push_back({waiter, target, by, how_known(analysis, edge)});
@@ -153,8 +165,9 @@ std::string ends_text(const Analysis& analysis, const Finding& finding) {
   std::size_t polling = 0;
   for (const Edge& edge : finding.path) {
     const ThreadId id = edge.from.as<RefKind::thread>();
-    if (edge.relation != Relation::waits_for || !id.known()) continue;
-    const std::optional<Wait>& wait = at(analysis, id).wait;
+    const TaskId task = edge.from.as<RefKind::task>();
+    if (edge.relation != Relation::waits_for || !(id.known() || task.known())) continue;
+    const std::optional<Wait>& wait = id.known() ? at(analysis, id).wait : at(analysis, task).wait;
     if (!wait || !wait->ends || wait->ends == Ends::timeout) return {};
     if (wait->kind == WaitKind::socket) return {};  // its SO_RCVTIMEO is in no core
     ++(wait->ends == Ends::never ? never : polling);
@@ -202,7 +215,9 @@ std::string doing(const Analysis& analysis, const ThreadFact& thread) {
   std::vector<std::string> parts;
   const bool waits = thread.wait && thread.state != ThreadState::running;
   const bool unclear = waits && thread.wait->kind == WaitKind::unknown && thread.wait->on.empty();
-  if (waits && !unclear) parts.push_back("waits for " + wait_target(analysis, *thread.wait));
+  const bool polls = waits && thread.wait->kind == WaitKind::polled_word;
+  if (waits && !unclear)
+    parts.push_back((polls ? "polls " : "waits for ") + wait_target(analysis, *thread.wait));
   for (const Hold& hold : thread.holds) {
     if (!hold.resource.known()) continue;
     parts.push_back("has " + resource_name(analysis, hold.resource));
@@ -305,6 +320,31 @@ std::vector<ThreadGroup> regrouped(const std::vector<ThreadGroup>& groups) {
   return fewer;
 }
 
+// "ran 4.1 s of CPU, no system call", of all in the group; of several the least and the most.
+std::string time_text_of(const Analysis& analysis, const std::vector<ThreadId>& threads) {
+  std::uint64_t least = UINT64_MAX;
+  std::uint64_t most = 0;
+  bool bound = false;
+  bool calls = false;
+  for (const ThreadId id : threads) {
+    const ThreadFact& thread = at(analysis, id);
+    const bool awake =
+        thread.state == ThreadState::running || thread.state == ThreadState::spinning;
+    if (!awake || !thread.cpu_ms) return {};
+    least = std::min(least, *thread.cpu_ms);
+    most = std::max(most, *thread.cpu_ms);
+    bound = bound || thread.cpu_from == CpuFrom::core_remainder;
+    calls = calls || thread.in_syscall.value_or(true);
+  }
+  if (threads.empty()) return {};
+  std::string text = "ran ";
+  if (bound) text += "at most ";
+  if (seconds_text(least) != seconds_text(most) && !bound) text += seconds_text(least) + " to ";
+  text += seconds_text(most) + " of CPU";
+  if (threads.size() > 1) text += " each";
+  return text + (calls ? "" : ", no system call");
+}
+
 std::vector<ThreadGroup> exact_groups(const Analysis& analysis,
                                       const std::vector<ThreadId>& threads) {
   std::vector<ThreadGroup> groups;
@@ -327,7 +367,11 @@ std::vector<ThreadGroup> thread_groups(const Analysis& analysis,
                                        const std::vector<ThreadId>& threads) {
   std::vector<ThreadGroup> groups = exact_groups(analysis, threads);
   if (groups.size() > group_limit) groups = regrouped(groups);
-  for (ThreadGroup& group : groups) group.names = names_of(analysis, group.threads);
+  for (ThreadGroup& group : groups) {
+    group.names = names_of(analysis, group.threads);
+    const std::string time = time_text_of(analysis, group.threads);
+    if (!time.empty()) group.what += (group.what.empty() ? "" : ", ") + time;
+  }
   // Who is held up first, then by size; ties in the order of the threads.
   const auto behind = [](const ThreadGroup& group) { return group.state == "held up behind it"; };
   std::stable_sort(groups.begin(), groups.end(), [&](const ThreadGroup& a, const ThreadGroup& b) {

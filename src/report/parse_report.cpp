@@ -42,6 +42,7 @@ class IdPass {
     each(report, "inputs", RefKind::input);
     each(report, "findings", RefKind::finding);
     each(report, "threads", RefKind::thread);
+    each(report, "tasks", RefKind::task);
     each(report, "stacks", RefKind::stack);
     each(report, "resources", RefKind::resource);
     each(report, "evidence", RefKind::evidence);

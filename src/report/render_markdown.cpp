@@ -9,6 +9,7 @@
 #include "report/markdown.hpp"
 #include "report/names.hpp"
 #include "report/page.hpp"
+#include "report/page_tasks.hpp"
 #include "report/stack_text.hpp"
 
 namespace coldcase {
@@ -43,7 +44,9 @@ class MarkdownPage {
     add("what to do", advice());
     add("other findings", others());
     if (shown_ != nullptr) add("the stacks", stacks(involved_threads(analysis_, shown_), title()));
+    if (shown_ != nullptr) add("the await chains", await_chains());
     add("the other threads", threads());
+    add("the other tasks", tasks());
     if (options_.all_threads)
       add("the other stacks", stacks(other_threads(analysis_, shown_), "The other stacks"));
     if (!unsure) add("what is missing", missing());
@@ -169,6 +172,45 @@ class MarkdownPage {
     if (told < threads.size())
       body += "\n" + counted(threads.size() - told, "more thread") + " in the JSON report\n";
     return folded(heading, code_block(body, "text"));
+  }
+
+  std::string await_chains() const {
+    const std::vector<TaskId> involved = involved_tasks(analysis_, shown_);
+    if (involved.empty()) return {};
+    const std::vector<TaskBlock> blocks = task_blocks(analysis_, involved);
+    const std::size_t limit = options_.all_threads ? blocks.size() : shown_blocks(blocks.size());
+    std::string body;
+    for (std::size_t i = 0; i < limit; ++i) {
+      if (!body.empty()) body += '\n';
+      body += block_title(analysis_, blocks[i]) + "\n";
+      for (const std::string& line : stack_text(blocks[i].lines, stack_width))
+        body += "  " + line + "\n";
+    }
+    if (limit < blocks.size())
+      body += "\n" + counted(blocks.size() - limit, "more await chain") + " in the JSON report\n";
+    return folded(involved.size() == 1 ? "Where this task awaits" : "Where these tasks await",
+                  code_block(body, "text"));
+  }
+
+  std::string tasks() const {
+    const std::vector<TaskId> rest = other_tasks(analysis_, shown_);
+    if (rest.empty()) return {};
+    if (analysis_.verdict.kind == VerdictKind::none)
+      return markdown_text(tasks_text(analysis_, rest)) + ".\n";
+    std::string body = "| tasks | state | what | where |\n|---|---|---|---|\n";
+    const std::vector<TaskGroup> groups = task_groups(analysis_, rest);
+    std::uint64_t told = 0;
+    for (std::size_t i = 0; i < groups.size() && i < group_limit; ++i) {
+      const TaskGroup& group = groups[i];
+      told += group.count;
+      body += "| " + std::to_string(group.count) + " (" + markdown_cell(group.names) + ") | " +
+              markdown_cell(group.state) + " | " + markdown_cell(group.what) + " | " +
+              (group.where.empty() ? " " : code_span(group.where, true)) + " |\n";
+    }
+    const std::uint64_t count = count_tasks(analysis_, rest);
+    if (told < count) body += "\n" + counted(count - told, "more task") + " in other places.\n";
+    const bool alone = rest.size() == analysis_.facts.tasks.size();
+    return folded((alone ? "The " : "The other ") + counted(count, "task"), body);
   }
 
   std::string threads() const {

@@ -8,6 +8,7 @@
 #include "report/layout.hpp"
 #include "report/names.hpp"
 #include "report/page.hpp"
+#include "report/page_tasks.hpp"
 #include "report/stack_text.hpp"
 
 namespace coldcase {
@@ -15,6 +16,7 @@ namespace report {
 namespace {
 
 constexpr std::size_t note_limit = 12;
+constexpr std::size_t task_lines = 8;
 
 class TextPage {
  public:
@@ -37,10 +39,12 @@ class TextPage {
       advice();
       others();
       stacks();
+      await_chains();
     } else {
       others();
     }
     threads();
+    tasks();
     if (options_.all_threads) all_stacks();
     if (analysis_.verdict.kind == VerdictKind::none) checked();
     if (!unsure) missing();
@@ -174,6 +178,41 @@ class TextPage {
     blocks(threads, options_.all_threads);
   }
 
+  void await_chains() {
+    const std::vector<TaskId> involved = involved_tasks(analysis_, shown_);
+    if (involved.empty()) return;
+    title("WHERE " + std::string(involved.size() == 1 ? "THIS TASK AWAITS" : "THESE TASKS AWAIT") +
+          " (innermost first)");
+    const std::vector<TaskBlock> found = task_blocks(analysis_, involved);
+    const std::size_t limit = options_.all_threads ? found.size() : shown_blocks(found.size());
+    for (std::size_t i = 0; i < limit; ++i) {
+      paragraph("  ", block_title(analysis_, found[i]));
+      for (const std::string& text : stack_text(found[i].lines, width_ - 4)) line("    " + text);
+    }
+    if (limit < found.size())
+      line("  " + counted(found.size() - limit, "more await chain") + " in the JSON report");
+  }
+
+  // Those that the findings do not tell: what they do, or where all is well in one sentence.
+  void tasks() {
+    const std::vector<TaskId> rest = other_tasks(analysis_, shown_);
+    if (rest.empty()) return;
+    if (analysis_.verdict.kind == VerdictKind::none)
+      return paragraph("", tasks_text(analysis_, rest) + ".");
+    const std::uint64_t count = count_tasks(analysis_, rest);
+    const bool alone = rest.size() == analysis_.facts.tasks.size();
+    title(alone        ? "WHAT THE TASKS DO"
+          : count == 1 ? "THE OTHER TASK"
+                       : "THE OTHER " + std::to_string(count) + " TASKS");
+    const std::vector<TaskGroup> groups = task_groups(analysis_, rest);
+    std::uint64_t told = 0;
+    for (std::size_t i = 0; i < groups.size() && i < task_lines; ++i) {
+      group(groups[i].count, groups[i].state, groups[i].names, groups[i].what, groups[i].where);
+      told += groups[i].count;
+    }
+    if (told < count) line("  " + counted(count - told, "more task") + " in other places");
+  }
+
   void threads() {
     const std::vector<ThreadId> rest = other_threads(analysis_, shown_);
     const std::uint64_t listed = analysis_.facts.threads.size();
@@ -189,7 +228,8 @@ class TextPage {
     const std::vector<ThreadGroup> groups = thread_groups(analysis_, rest);
     std::size_t told = 0;
     for (std::size_t i = 0; i < groups.size() && i < group_limit; ++i) {
-      group(groups[i]);
+      group(groups[i].threads.size(), groups[i].state, groups[i].names, groups[i].what,
+            groups[i].where);
       told += groups[i].threads.size();
     }
     if (told < rest.size())
@@ -201,13 +241,13 @@ class TextPage {
     }
   }
 
-  void group(const ThreadGroup& group) {
-    std::string lead = std::to_string(group.threads.size()) + " ";
+  void group(std::uint64_t count, std::string text, const std::string& names,
+             const std::string& what, const std::string& where) {
+    std::string lead = std::to_string(count) + " ";
     lead.insert(0, lead.size() < 5 ? 5 - lead.size() : 0, ' ');
-    std::string text = group.state;
-    if (!group.names.empty()) text += " (" + group.names + ")";
-    if (!group.what.empty()) text += ": " + group.what;
-    if (!group.where.empty()) text += (group.what.empty() ? ": " : "; ") + group.where;
+    if (!names.empty()) text += " (" + names + ")";
+    if (!what.empty()) text += ": " + what;
+    if (!where.empty()) text += (what.empty() ? ": " : "; ") + where;
     paragraph(lead, text);
   }
 

@@ -51,8 +51,10 @@ void add_frame(const StackLine& line, bool python, std::size_t right, std::size_
   // Long C++ names: on lines of their own, the place below them.
   for (const std::string& part : wrapped(line.left, width)) texts.push_back(part);
   if (line.right.empty()) return;
-  for (const std::string& part : wrapped(place, width - right))
-    texts.push_back(std::string(right, ' ') + part);
+  const std::string below(4, ' ');
+  const std::string right_text = line.python ? place : line.right;
+  for (const std::string& part : wrapped(right_text, width - below.size()))
+    texts.push_back(below + part);
 }
 
 }  // namespace

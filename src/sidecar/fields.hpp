@@ -19,6 +19,8 @@ void describe(Io& io, TaskInfo& task) {
   io.text("state", task.state);
   io.text("wchan", task.wchan);
   io.maybe_count("cpu_ms", task.cpu_ms);
+  io.maybe_count("cpu_system_ms", task.cpu_system_ms);
+  io.maybe_count("age_ms", task.age_ms);
 }
 
 template <class Io>

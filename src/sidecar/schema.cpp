@@ -169,7 +169,19 @@ R"schema({
       "maxLength": 1025
      },
      "cpu_ms": {
-      "description": "Processor time, user and system.",
+      "description": "Processor time since it began, user and system.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 9007199254740991
+     },
+     "cpu_system_ms": {
+      "description": "How much of cpu_ms the kernel ran.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 9007199254740991
+     },
+     "age_ms": {
+      "description": "How long ago it began.",
       "type": "integer",
       "minimum": 0,
       "maximum": 9007199254740991

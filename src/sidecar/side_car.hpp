@@ -42,7 +42,9 @@ struct TaskInfo {
   std::string name;            // comm
   std::string state;           // R S D T ...
   std::string wchan;
-  std::optional<std::uint64_t> cpu_ms;  // user + system time, which gcore leaves out
+  std::optional<std::uint64_t> cpu_ms;         // user + system time, which gcore leaves out
+  std::optional<std::uint64_t> cpu_system_ms;  // the system time of it
+  std::optional<std::uint64_t> age_ms;         // since it began
 };
 
 // One row of /proc/PID/maps that is backed by a file or shared.

@@ -1,6 +1,6 @@
 #include "threads/threads.hpp"
 
-#include "bytes/input.hpp"
+#include "bytes/mapping.hpp"
 
 namespace coldcase {
 namespace {

@@ -1,9 +1,11 @@
 #include "triage/incidents.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <coldcase/analyze.hpp>
 #include <map>
+#include <span>
 
 #include "base/digest.hpp"
 
@@ -15,34 +17,72 @@ bool parse_number(std::string_view text, std::int64_t& number) {
   return error == std::errc{} && end == text.data() + text.size() && number >= 0;
 }
 
+bool is_hex(std::string_view text) {
+  return text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+// The number of fields there are; those beyond the array are counted, not kept.
+std::size_t split(std::string_view text, char at, std::span<std::string_view> fields) {
+  std::size_t count = 0;
+  while (true) {
+    const auto end = text.find(at);
+    if (count < fields.size()) fields[count] = text.substr(0, end);
+    ++count;
+    if (end == std::string_view::npos) return count;
+    text.remove_prefix(end + 1);
+  }
+}
+
+// "12,13"; empty for none.
+bool parse_numbers(std::string_view text, std::vector<std::int64_t>& numbers) {
+  while (!text.empty()) {
+    const auto comma = text.find(',');
+    if (!parse_number(text.substr(0, comma), numbers.emplace_back())) return false;
+    if (comma == std::string_view::npos) return true;
+    text.remove_prefix(comma + 1);
+    if (text.empty()) return false;
+  }
+  return true;
+}
+
 std::size_t root_of(std::vector<std::size_t>& parent, std::size_t at) {
   while (parent[at] != at) at = parent[at] = parent[parent[at]];
   return at;
+}
+
+using ByNumber = std::map<std::pair<std::string, std::int64_t>, std::size_t>;
+
+// The core in whose folder and process a number is one: processes first, then their threads.
+ByNumber index_numbers(const std::vector<const Identified*>& cores) {
+  ByNumber found;
+  for (std::size_t i = 0; i < cores.size(); ++i) {
+    if (cores[i]->pid > 1) found.try_emplace({cores[i]->file.folder, cores[i]->pid}, i);
+  }
+  for (std::size_t i = 0; i < cores.size(); ++i) {
+    for (const std::int64_t tid : cores[i]->threads)
+      found.try_emplace({cores[i]->file.folder, tid}, i);
+  }
+  return found;
 }
 
 }  // namespace
 
 bool parse_identity(std::string_view line, Identified& into) {
   while (line.ends_with('\n')) line.remove_suffix(1);
-  const auto first = line.find('\t');
-  const auto second = first == std::string_view::npos ? first : line.find('\t', first + 1);
-  if (second == std::string_view::npos) return false;
-  const std::string_view identity = line.substr(0, first);
-  std::string_view last = line.substr(second + 1);
-  if (const auto third = last.find('\t'); third != std::string_view::npos) {
-    const std::string_view job = last.substr(third + 1);
-    if (job.size() != 16 || job.find_first_not_of("0123456789abcdef") != std::string_view::npos)
-      return false;
-    into.job = std::string(job);
-    last = last.substr(0, third);
-  }
-  const bool hex = identity.size() == 64 &&
-                   identity.find_first_not_of("0123456789abcdef") == std::string_view::npos;
-  if (!hex || !parse_number(line.substr(first + 1, second - first - 1), into.pid) ||
-      !parse_number(last, into.ppid)) {
-    return false;
-  }
-  into.identity = std::string(identity);
+  std::array<std::string_view, 5> fields;
+  const std::size_t count = split(line, '\t', fields);
+  if (count < 3 || count > fields.size()) return false;
+  Identified found;
+  if (fields[0].size() != 64 || !is_hex(fields[0])) return false;
+  if (!parse_number(fields[1], found.pid) || !parse_number(fields[2], found.ppid)) return false;
+  if (!fields[3].empty() && (fields[3].size() != 16 || !is_hex(fields[3]))) return false;
+  if ((count == 4 && fields[3].empty()) || (count == 5 && fields[4].empty())) return false;
+  if (!parse_numbers(fields[4], found.threads)) return false;
+  into.identity = std::string(fields[0]);
+  into.pid = found.pid;
+  into.ppid = found.ppid;
+  into.job = std::string(fields[3]);
+  into.threads = std::move(found.threads);
   into.is_core = true;
   return true;
 }
@@ -61,10 +101,7 @@ std::vector<Incident> group_incidents(const std::vector<Identified>& identified)
   }
   std::vector<std::size_t> parent(cores.size());
   for (std::size_t i = 0; i < parent.size(); ++i) parent[i] = i;
-  std::map<std::pair<std::string, std::int64_t>, std::size_t> by_pid;
-  for (std::size_t i = 0; i < cores.size(); ++i) {
-    if (cores[i]->pid > 1) by_pid.try_emplace({cores[i]->file.folder, cores[i]->pid}, i);
-  }
+  const ByNumber by_pid = index_numbers(cores);
   for (std::size_t i = 0; i < cores.size(); ++i) {
     const auto at = by_pid.find({cores[i]->file.folder, cores[i]->ppid});
     if (at != by_pid.end() && at->second != i)

@@ -15,12 +15,13 @@ struct Identified {
   bool is_core = false;
   std::string identity;  // of the content
   std::int64_t pid = 0, ppid = 0;
-  std::string job;  // what the ranks of one MPI job share; empty: none
-  Outcome outcome;  // of the worker, when it is none
+  std::string job;                    // what the ranks of one MPI job share; empty: none
+  std::vector<std::int64_t> threads;  // beside the one with its pid: a child's ppid may be one
+  Outcome outcome;                    // of the worker, when it is none
 };
 
-// Parses one line of `coldcase worker identify`:  identity TAB pid TAB ppid [TAB job]. False when
-// it makes no sense.
+// Parses one line of `coldcase worker identify`: identity, pid, ppid, job and thread numbers, with
+// tabs between; the last two may be missing. False when it makes no sense.
 bool parse_identity(std::string_view line, Identified& into);
 
 // Files of one incident: copies count once; of one folder, parent and child and the ranks of a job

@@ -5,50 +5,10 @@
 #include <map>
 #include <set>
 
+#include "waits/members.hpp"
+
 namespace coldcase {
 namespace {
-
-// A wait that time ends is no edge of a deadlock. The GIL's 5 ms sleeps (poll_retry) end nothing.
-bool endless(const Wait& wait) {
-  return wait.ends != Ends::timeout;
-}
-
-// The threads of each process, its first in front: a process ends, and acts, with that one.
-class Members {
- public:
-  explicit Members(const Facts& facts) : threads_(facts.processes.size()) {
-    for (std::uint32_t i = 0; i < facts.threads.size(); ++i) {
-      const ProcessId process = facts.threads[i].process;
-      if (process.known() && process.index < threads_.size())
-        threads_[process.index].push_back({i});
-    }
-    for (std::uint32_t p = 0; p < threads_.size(); ++p) put_main_first(facts, {p});
-  }
-
-  const std::vector<ThreadId>& of(ProcessId process) const {
-    static const std::vector<ThreadId> none;
-    return process.known() && process.index < threads_.size() ? threads_[process.index] : none;
-  }
-  ThreadId main(ProcessId process) const {
-    const auto& all = of(process);
-    return all.empty() ? ThreadId{} : all.front();
-  }
-
- private:
-  void put_main_first(const Facts& facts, ProcessId process) {
-    auto& all = threads_[process.index];
-    const auto rank = [&](ThreadId id) {
-      const ThreadFact& thread = facts.threads[id.index];
-      const bool first = thread.tid && facts.processes[process.index].pid == thread.tid;
-      return std::pair{!first, thread.captured ? thread.tid.value_or(INT64_MAX) : INT64_MAX};
-    };
-    const auto main = std::ranges::min_element(all, {}, rank);
-    if (main != all.end() && facts.threads[main->index].captured)
-      std::rotate(all.begin(), main, main + 1);
-  }
-
-  std::vector<std::vector<ThreadId>> threads_;
-};
 
 // Of a process that could act, so many threads are followed: its first and some others.
 constexpr std::size_t most_followed = 16;
@@ -111,66 +71,6 @@ std::vector<std::vector<Way>> all_ways(const Facts& facts) {
     ways.push_back(Ways(facts, members, ThreadId{i}).find());
   return ways;
 }
-
-// The greatest set of threads none of which can be set free: begin with all that wait without end,
-// and take out, until nothing changes, who has a way out.
-class StuckSearch {
- public:
-  explicit StuckSearch(const Facts& facts)
-      : facts_(facts), members_(facts), stuck_(facts.threads.size()) {}
-
-  std::vector<bool> run() {
-    for (std::size_t i = 0; i < stuck_.size(); ++i) {
-      const auto& wait = facts_.threads[i].wait;
-      stuck_[i] = wait && endless(*wait) && !wait->on.empty();
-    }
-    for (bool changed = true; changed;) {
-      changed = false;
-      for (std::uint32_t i = 0; i < stuck_.size(); ++i) {
-        if (!stuck_[i] || closed(*facts_.threads[i].wait)) continue;
-        stuck_[i] = false;
-        changed = true;
-      }
-    }
-    return std::move(stuck_);
-  }
-
- private:
-  bool stuck(ThreadId id) const { return id.known() && stuck_[id.index]; }
-
-  bool closed(const Wait& wait) const {
-    if (wait.then.known() && closed(wait.then)) return true;
-    return std::ranges::all_of(wait.on, [&](Ref on) { return closed(on); });
-  }
-  bool closed(Ref on) const {
-    if (const ThreadId id = on.as<RefKind::thread>(); id.known()) return stuck(id);
-    if (const ProcessId id = on.as<RefKind::process>(); id.known()) return stuck(members_.main(id));
-    const ResourceId id = on.as<RefKind::resource>();
-    return id.known() && closed(id);
-  }
-  bool closed(ResourceId id) const {
-    const ResourceFact& resource = facts_.resources[id.index];
-    if (is_orphaned(resource)) return true;
-    const auto acts_for = [&](const Owner& owner) { return party_stuck(owner.by); };
-    // Claims about one owner exclude each other, and readers have to leave all: one that cannot is
-    // enough. Any holder of a counting semaphore may release it.
-    if (!resource.owners.empty())
-      return resource.kind == WaitKind::semaphore ? std::ranges::all_of(resource.owners, acts_for)
-                                                  : std::ranges::any_of(resource.owners, acts_for);
-    return !resource.feeders.empty() && std::ranges::all_of(resource.feeders, acts_for);
-  }
-  bool party_stuck(Ref by) const {
-    if (const ThreadId id = by.as<RefKind::thread>(); id.known()) return stuck(id);
-    const ProcessId process = by.as<RefKind::process>();
-    if (!process.known() || !facts_.processes[process.index].captured) return false;
-    const auto& members = members_.of(process);
-    return !members.empty() && std::ranges::all_of(members, [&](ThreadId id) { return stuck(id); });
-  }
-
-  const Facts& facts_;
-  const Members members_;
-  std::vector<bool> stuck_;
-};
 
 constexpr std::size_t most_rings = 10'000;
 constexpr std::size_t most_steps = 2'000'000;  // of the search: many owners make many paths
@@ -281,8 +181,10 @@ bool Ring::contains(ThreadId thread) const {
 }
 
 bool is_orphaned(const ResourceFact& resource) {
-  static constexpr std::array<std::string_view, 5> orphans{
-      "owner_ended", "owner_before_fork", "owner_in_parent", "no_living_holder", "owner_died"};
+  static constexpr std::array<std::string_view, 11> orphans{
+      "owner_ended",      "owner_before_fork",  "owner_in_parent", "no_living_holder",
+      "owner_died",       "team_not_copied",    "team_in_parent",  "holder_not_copied",
+      "holder_in_parent", "helpers_not_copied", "order_lost"};
   return resource.owners.empty() &&
          std::ranges::find(orphans, resource.owner_unknown_code) != orphans.end();
 }
@@ -293,10 +195,6 @@ ThreadId main_thread(const Facts& facts, ProcessId process) {
 
 std::vector<Way> ways_on(const Facts& facts, ThreadId from) {
   return Ways(facts, Members(facts), from).find();
-}
-
-std::vector<bool> find_stuck(const Facts& facts) {
-  return StuckSearch(facts).run();
 }
 
 std::vector<Ring> find_rings(const Facts& facts, bool* cut) {

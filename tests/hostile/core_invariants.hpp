@@ -23,7 +23,7 @@ inline std::string_view broken_promise(const Core& core, Bytes file) {
     if (segment.range.begin >= segment.range.end) return "an empty or inverted segment";
     if (segment.bytes.size() > segment.saved) return "more bytes than saved";
     if (segment.saved > segment.range.size()) return "more saved than mapped";
-    if (!inside(segment.bytes, file)) return "a segment's bytes lie outside the file";
+    if (!inside(segment.bytes.bytes(), file)) return "a segment's bytes lie outside the file";
   }
   for (const FileMapping& mapping : core.files) {
     if (mapping.range.begin >= mapping.range.end) return "an empty or inverted mapping";

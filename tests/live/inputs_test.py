@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import threading
@@ -277,6 +278,53 @@ def zstd(bench: Bench) -> Problems:
     return problems
 
 
+def seekable(bench: Bench, core: makecore.Core, name: str, lie: str = "") -> str:
+    """The core in the zstd seekable format: frames of 256 KiB, then a table of their sizes."""
+    if shutil.which("zstd") is None:
+        raise makecore.CannotMake("no zstd")
+    frames, sizes = [], []
+    with open(core.path, "rb") as file:
+        while content := file.read(256 * 1024):
+            told = ["--stream-size=%d" % len(content)] if lie != "sizes" else []
+            done = subprocess.run(["zstd", "-q", "-c", *told], input=content, check=True,
+                                  stdout=subprocess.PIPE)
+            frames.append(done.stdout)
+            sizes.append(len(content))
+    if lie:  # where a frame lies that is read, and that all of them together are right
+        sizes[0], sizes[1] = sizes[0] + 4096, sizes[1] - 4096
+    rows = b"".join(struct.pack("<II", len(frame), size) for frame, size in zip(frames, sizes))
+    table = struct.pack("<II", 0x184D2A5E, len(rows) + 9) + rows
+    footer = struct.pack("<IBI", len(frames), 0, 0x8F92EAB1)
+    return bench.path(name, b"".join(frames) + table + footer)
+
+
+@check
+def zstd_by_frames(bench: Bench) -> Problems:
+    """A table that is right, none, one that the frames contradict at once or when they are read."""
+    problems = []
+    for program, dump in (("abba_mutex", "gcore"), ("founding_case", "kernel")):
+        core = bench.core(program, dump)
+        reports = {"packed": bench.report(pack(bench, core))}
+        for lie in ("", "headers", "sizes"):
+            path = seekable(bench, core, "seekable.zst", lie)
+            reports["seekable " + lie] = bench.report(path)
+            shown = bench.run("show", "threads", path)
+            problems += differing_text(shown, bench.run("show", "threads", core.path))
+        for name, report in reports.items():
+            plain = bench.report(core.path)
+            problems += differs(without_inputs(plain), without_inputs(report), name)
+            source, wanted = report["inputs"][0], reports["packed"]["inputs"][0]
+            for one in (source, wanted):
+                for key in ("path", "file_bytes", "taken"):
+                    one.pop(key, None)
+            problems += differs(wanted, source, name)
+    return problems
+
+
+def differing_text(one: "Done[str]", other: "Done[str]") -> Problems:
+    return [] if one.stdout == other.stdout else ["another table: %r" % one.stdout[:200]]
+
+
 @check
 def zstd_cut_short(bench: Bench) -> Problems:
     with open(pack(bench, bench.core("abba_mutex", "kernel")), "rb") as file:
@@ -534,6 +582,33 @@ def tables(bench: Bench) -> Problems:
                 problems.append("%s: %d rows of JSON, %d lines of text" % (table, count, lines))
             if table == "threads" and count != len(core.tids):
                 problems.append("%d threads, not %d" % (count, len(core.tids)))
+    return problems
+
+
+@check
+def python_tables(bench: Bench) -> Problems:
+    """What `show python` tells of a core with Python in it, and that it says so of one without."""
+    problems = []
+    core = bench.core("founding_case", "kernel")
+    text = bench.run("show", "python", core.path)
+    value = bench.run("show", "python", core.path, "-f", "json")
+    problems += wrong_code(text, 0) + wrong_code(value, 0)
+    sections = json.loads(value.stdout)
+    if list(sections)[:4] != ["interpreters", "threads", "stacks", "locks"]:
+        problems.append("sections " + ", ".join(sections))
+    lines = len(text.stdout.splitlines())
+    rows = sum(len(section) for section in sections.values())
+    if lines != rows + 3 * len(sections) - 1:  # a name, headings, and an empty line between
+        problems.append("%d rows of JSON, %d lines of text" % (rows, lines))
+    known = set(core.truth["threads"].values())
+    for thread in sections["threads"]:
+        if int(thread["LWP"]) in known and thread["name"] not in core.truth["threads"]:
+            problems.append("a thread is called " + thread["name"])
+    if [lock["kind"] for lock in sections["locks"]][:1] != ["gil"]:
+        problems.append("the GIL is missing")
+    none = bench.run("show", "python", bench.core("abba_mutex", "kernel").path)
+    if "No CPython" not in none.stdout:
+        problems.append("of a core without Python: " + none.stdout)
     return problems
 
 

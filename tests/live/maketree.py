@@ -24,6 +24,7 @@ import makecore
 from makecore import CannotMake, WentWrong
 
 TREES = os.path.join(makecore.PROGRAMS, "trees")
+FLAGS = {"openmp.c": ("-fopenmp",)}
 TAIL = ".side-car.json"
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -48,7 +49,8 @@ def build_trees(folder: str) -> None:
     for source in sources:
         for variant in makecore.VARIANTS:
             if os.path.basename(source) != "plugin.c":
-                makecore.build_program(source, folder, variant)
+                makecore.build_program(source, folder, variant,
+                                       FLAGS.get(os.path.basename(source), ()))
                 continue
             output = os.path.join(folder, variant, "libplugin.so")
             os.makedirs(os.path.dirname(output), exist_ok=True)
@@ -78,6 +80,8 @@ def take_line(truth: Dict[str, Any], line: str) -> None:
                                    for key in ("thread", "function", "file", "line")})
     elif word == "EDGE":
         truth["edges"].append(facts)
+    elif word == "SKIP":
+        raise CannotMake("no " + facts["lacks"])
     elif word == "READY":
         truth.update(facts)
     else:

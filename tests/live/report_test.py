@@ -369,7 +369,7 @@ def with_secret(look: Callable[[Bench], Problems]) -> Callable[[Bench], Problems
 
 
 def check_tables(bench: Bench, core: str, *secrets: str) -> Problems:
-    text = "".join(bench.run("show", table, core).stdout for table in inputs_test.TABLES)
+    text = "".join(bench.run("show", table, core).stdout for table in (*inputs_test.TABLES, "python"))
     return harmless(text, False) + check_private(text, *secrets)
 
 

@@ -57,15 +57,28 @@ if(COLDCASE_TEST_PYTHON)
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/many_test.py
             --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/many)
   set_tests_properties(live_many PROPERTIES LABELS live TIMEOUT 600 SKIP_RETURN_CODE 77)
-  # Native trees with every dump in one test, Python's in another; --all-pythons for the rest.
-  foreach(group IN ITEMS native python)
+  # Native trees with every dump in one test, Python's in another, forked children in a third;
+  # --all-pythons for the rest.
+  foreach(group IN ITEMS native python forks)
     add_test(NAME live_trees_${group}
       COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/tree_test.py --group ${group}
               --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/trees_${group})
-    set_tests_properties(live_trees_${group} PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77)
+    set_tests_properties(live_trees_${group} PROPERTIES LABELS live TIMEOUT 1500 SKIP_RETURN_CODE 77)
   endforeach()
   add_test(NAME live_triage
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/triage_test.py
             --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/triage)
   set_tests_properties(live_triage PROPERTIES LABELS live TIMEOUT 600 SKIP_RETURN_CODE 77)
+  add_test(NAME python_grade
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/python_grade_test.py)
+  set_tests_properties(python_grade PROPERTIES LABELS unit TIMEOUT 60)
+  # A chosen half of the matrix, as far as the time goes; all of it: python_matrix.py --all.
+  add_test(NAME live_python_matrix
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/python_matrix.py --seconds 120
+            --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/python_matrix)
+  add_test(NAME live_python_traced
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/python_matrix.py --traced --seconds 60
+            --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/python_traced)
+  set_tests_properties(live_python_matrix live_python_traced PROPERTIES LABELS live TIMEOUT 300
+                       SKIP_RETURN_CODE 77)
 endif()

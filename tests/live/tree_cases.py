@@ -6,8 +6,9 @@ enough. A view with `only` is of some of the cores.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Sequence
+from typing import Dict, List, Optional, Sequence
 
+import environments
 from tree_checks import View
 
 BOTH = ("kernel", "gcore", "capture")
@@ -20,6 +21,7 @@ class Case:
     bare: Sequence[View]
     sure: Sequence[View] = ()  # with side-cars; as `bare` without
     python: bool = False
+    needs: Optional[environments.Package] = None  # of Python programs
     dumps: Sequence[str] = BOTH
     variants: Sequence[str] = ("debug", "release")  # of native programs
 
@@ -83,6 +85,16 @@ NATIVE: List[Case] = [
     native("rings", "barrier", HEALTHY),
     # Who holds a spin lock is found where the compiler left the lock's address in reach.
     Case("rings", "spinning", [dead("spin-wait-cycle", "likely")], variants=("debug",)),
+    # Who would change a polled word is what the code ahead of the blocked threads does.
+    native("spins", "flag_cycle", dead("spin-wait-cycle", "likely", most="likely")),
+    Case("spins", "flag_main", [dead("spin-wait-cycle", "likely", most="likely")],
+         variants=("debug",)),
+    native("spins", "lock_word", dead("spin-wait-cycle", "likely")),
+    Case("spins", "flag_held", [hung("blocked-holder", "likely", more=True)],
+         variants=("release",)),
+    Case("spins", "ends", [HEALTHY], variants=("debug",)),
+    native("spins", "computing", HEALTHY),
+    Case("spins", "patient", [HEALTHY], variants=("debug",)),
     native("holders", "recv", hung("blocked-holder", "likely", most="likely", more=True)),
     native("holders", "poll", HEALTHY),
     # Not told from an endless one: SO_RCVTIMEO is the kernel's.
@@ -128,4 +140,55 @@ PYTHON: List[Case] = [
     python("threads", "forked", dead("fork-orphaned-lock", "likely")),
 ]
 
-CASES: List[Case] = NATIVE + PYTHON
+# Children that fork made of processes with threads.
+CHILD = dead("fork-orphaned-lock", "likely", most="likely", only=("child",))
+GUESSED = View(("fork-orphaned-lock",), "inconclusive")
+
+
+def arrays(scenario: str, *bare: View) -> Case:
+    return Case("arrays", scenario, bare, python=True, needs=environments.NUMPY)
+
+
+def channels(scenario: str, *bare: View) -> Case:
+    return Case("channels", scenario, bare, python=True, needs=environments.GRPC)
+
+
+FORKS: List[Case] = [
+    native("clones", "arena", dead("fork-orphaned-lock", "likely"), CHILD),
+    native("clones", "arena_bare", dead("fork-orphaned-lock", "likely"), CHILD),
+    native("clones", "arena_safe", HEALTHY),
+    native("clones", "jemalloc", dead("fork-orphaned-lock", "likely"), CHILD),
+    native("clones", "jemalloc_safe", HEALTHY),
+    native("clones", "tcmalloc", dead("fork-orphaned-lock", "likely"), CHILD),
+    native("clones", "tcmalloc_safe", HEALTHY),
+    native("clones", "stdio", dead("fork-orphaned-lock", "proved"), CHILD),
+    native("clones", "stdio_safe", HEALTHY),
+    native("clones", "mutex_bare", dead("fork-orphaned-lock", "proved"), CHILD),
+    native("openmp", "team", dead("fork-orphaned-lock", "likely", most="very_likely"), CHILD),
+    native("openmp", "polling", dead("fork-orphaned-lock", "likely", most="very_likely"), CHILD),
+    native("openmp", "paused", HEALTHY),
+    native("openmp", "first", HEALTHY),
+    native("blas", "busy", hung("lost-wakeup", "very_likely", most="very_likely", more=True)),
+    native("blas", "idle", HEALTHY),
+    # The child has the reading end of the parent's pipe: its writer is behind both.
+    python("forks", "log_stream", dead("fork-orphaned-lock", "proved", more=True), CHILD),
+    python("forks", "binary_file", dead("fork-orphaned-lock", "proved", more=True), CHILD),
+    python("forks", "log_handler", dead("fork-orphaned-lock", "proved"), CHILD),
+    python("forks", "log_safe", HEALTHY),
+    python("forks", "import_plugin", dead("fork-orphaned-lock", "proved"), CHILD),
+    python("forks", "import_safe", HEALTHY),
+    # A plain lock records no owner: of the child alone nothing is claimed.
+    python("forks", "plain_lock", dead("fork-orphaned-lock", "likely", most="likely"),
+           View(("none",), "inconclusive", only=("child",))),
+    python("forks", "registered", HEALTHY),
+    arrays("openmp", dead("fork-orphaned-lock", "likely", most="very_likely"), CHILD),
+    arrays("openmp_first", HEALTHY),
+    arrays("idle", HEALTHY),
+    arrays("busy", hung("lost-wakeup", "very_likely", most="very_likely")),
+    # The child polls: it may as well wait for a slow answer.
+    channels("unsupported", GUESSED, View(GUESSED.patterns, GUESSED.kind, only=("child",))),
+    channels("supported", HEALTHY),
+]
+
+GROUPS: Dict[str, List[Case]] = {"native": NATIVE, "python": PYTHON, "forks": FORKS}
+CASES: List[Case] = NATIVE + PYTHON + FORKS

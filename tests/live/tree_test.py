@@ -19,6 +19,7 @@ import sys
 from dataclasses import dataclass
 from typing import Iterator, List, Sequence
 
+import environments
 import makecore
 import maketree
 import tree_cases
@@ -126,6 +127,14 @@ def choose_pythons(everyone: bool) -> List[makecore.Python]:
     return usable if everyone else system + others[-1:]
 
 
+def pythons_of(case: tree_cases.Case, chosen: Sequence[makecore.Python],
+               work: str) -> Sequence[makecore.Python]:
+    if case.needs is None:
+        return chosen
+    folder = os.path.join(work, "environment-" + case.needs.module)
+    return environments.pythons_with(case.needs, makecore.find_pythons(), folder)
+
+
 def attempts_of(case: tree_cases.Case, dumps: Sequence[str],
                 pythons: Sequence[makecore.Python]) -> Iterator[Attempt]:
     for dump in case.dumps:
@@ -145,7 +154,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--work", required=True, help="folder for builds and cores")
     parser.add_argument("--case", action="append", help="PROGRAM-SCENARIO or PROGRAM; repeatable")
     parser.add_argument("--dump", action="append", choices=tree_cases.BOTH, help="repeatable")
-    parser.add_argument("--group", choices=("native", "python"))
+    parser.add_argument("--group", choices=sorted(tree_cases.GROUPS))
     parser.add_argument("--all-pythons", action="store_true")
     parser.add_argument("--python", help="only this interpreter")
     parser.add_argument("--text", default="", help="folder for the text reports")
@@ -159,7 +168,7 @@ def main() -> int:
                       arguments.keep, arguments.text)
     cases = [case for case in tree_cases.CASES
              if (not arguments.case or {case.name(), case.program} & set(arguments.case))
-             and arguments.group in (None, "python" if case.python else "native")]
+             and (not arguments.group or case in tree_cases.GROUPS[arguments.group])]
     maketree.adopt_orphans()
     try:
         maketree.build_trees(os.path.join(options.work, "built"))
@@ -171,8 +180,8 @@ def main() -> int:
         pythons = ([makecore.ask_python(arguments.python)] if arguments.python
                    else choose_pythons(arguments.all_pythons))
     dumps = arguments.dump or tree_cases.BOTH
-    return run_all([attempt for case in cases for attempt in attempts_of(case, dumps, pythons)],
-                   options)
+    return run_all([attempt for case in cases for attempt in
+                    attempts_of(case, dumps, pythons_of(case, pythons, options.work))], options)
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ EXPECTED_RIGHT: Sequence[str] = (
     "TBB idle worker",
     "accept",
     "barrier",
+    "busy spinner",
     "call_once runner",
     "clock_nanosleep abstime",
     "cond destroy",

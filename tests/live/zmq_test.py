@@ -18,6 +18,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Sequence
 
+import environments
 import makecore
 from live_test import analyze
 from report_checks import (Expected, Report, check_confidence, check_count, check_edges,
@@ -60,45 +61,11 @@ class Attempt:
         return "-".join([self.case.program, self.label.replace(" ", "-"), self.dump])
 
 
-def has_zmq(python: str) -> bool:
-    return subprocess.run([python, "-c", "import zmq"], stdin=subprocess.DEVNULL, check=False,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
-
-
-def make_environment(python: str, folder: str) -> str:
-    """The interpreter of a new environment with pyzmq in it; empty when there is no registry."""
-    own = os.path.join(folder, "bin", "python3")
-    if os.path.exists(own) and has_zmq(own):
-        return own
-    commands = [[python, "-m", "venv", "--clear", folder],
-                [own, "-m", "pip", "install", "--quiet", "--only-binary=:all:",
-                 "--disable-pip-version-check", "--retries", "1", "pyzmq"]]
-    try:
-        for command in commands:
-            subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL, check=True, timeout=180)
-    except (OSError, subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return ""
-    return own if has_zmq(own) else ""
-
-
-def zmq_pythons(pythons: Sequence[makecore.Python], work: str) -> List[makecore.Python]:
-    system = [p for p in pythons if p.path.startswith("/usr/bin/") and not p.skipped]
-    found = [makecore.Python(p.path, "Debian " + p.label.split()[0],
-                             "" if has_zmq(p.path) else "no python3-zmq") for p in system]
-    usable = [p for p in pythons if not p.skipped]
-    own = [p for p in usable if not p.path.startswith("/usr/bin/")] or usable
-    if own:
-        newest = own[-1]
-        path = make_environment(newest.path, os.path.join(work, "environment"))
-        found.append(makecore.Python(path, "PyPI " + newest.label.split()[0],
-                                     "" if path else "no pyzmq from the registry"))
-    return found
-
-
 def attempts_of(cases: Sequence[Case], work: str) -> Iterator[Attempt]:
     pythons = makecore.find_pythons()
-    with_zmq = zmq_pythons(pythons, work) if any(case.zmq for case in cases) else []
+    folder = os.path.join(work, "environment")
+    with_zmq = (environments.pythons_with(environments.ZMQ, pythons, folder)
+                if any(case.zmq for case in cases) else [])
     for case in cases:
         for python in with_zmq if case.zmq else pythons:
             for dump in BOTH:

@@ -119,6 +119,14 @@ const View& CodeSample::view() {
                                     Bytes(stack_),
                                     Source::core,
                                     Absence::not_saved}});
+  parts.core.segments = {
+      {{Addr{stack}, Addr{stack + stack_.size()}}, Bytes(stack_), stack_.size(), true, true, false},
+      {{Addr{text}, Addr{text + 0x1000}},
+       bytes.subspan(file_text, 0x1000),
+       0x1000,
+       true,
+       false,
+       true}};
   parts.threads.emplace(Threads{Rules(parts.modules), {}, {}});
   parts.view.emplace(View{parts.core, parts.image, parts.modules, *parts.threads, {}, 0, 0});
   return *parts.view;

@@ -24,8 +24,8 @@ inline SideCar full_side_car() {
   side_car.children = {813, 814};
   side_car.zombies = {815, 816};
   side_car.statuses = {{815, 256}};
-  side_car.tasks = {{812, 3, "worker", "S", "futex_do_wait", 1200},
-                    {820, 0, "pool \"1\"", "R", "", {}}};
+  side_car.tasks = {{812, 3, "worker", "S", "futex_do_wait", 1200, 300, 60000},
+                    {820, 0, "pool \"1\"", "R", "", {}, {}, {}}};
   OpenFile file;
   file.fd = 0;
   file.target = "/tmp/a\\b";

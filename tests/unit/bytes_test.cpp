@@ -6,61 +6,20 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <random>
 
 #include "bytes/handles.hpp"
 #include "bytes/input.hpp"
 #include "bytes/spool.hpp"
 #include "support/catch.hpp"
+#include "support/temporary_folder.hpp"
 
 namespace coldcase {
 namespace {
 
 namespace fs = std::filesystem;
 
-// A folder of this test's own; TMPDIR points into it, so that a spool can be seen there.
-class Folder {
- public:
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "coldcase-test.XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
-    if (const char* old = std::getenv("TMPDIR")) old_ = old;
-    ::setenv("TMPDIR", name.c_str(), 1);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    if (old_.empty()) ::unsetenv("TMPDIR");
-    if (!old_.empty()) ::setenv("TMPDIR", old_.c_str(), 1);
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
-  std::string write(const std::string& name, std::string_view content) const {
-    std::ofstream(file(name), std::ios::binary)
-        .write(content.data(), static_cast<std::streamsize>(content.size()));
-    return file(name);
-  }
-  bool empty() const { return fs::is_empty(path_); }
-  // Bytes on the disk of the one unlinked file this process has open in the folder.
-  std::uint64_t spooled() const {
-    for (const auto& entry : fs::directory_iterator("/proc/self/fd")) {
-      std::error_code gone;
-      if (fs::read_symlink(entry, gone).string().rfind(path_.string(), 0) != 0) continue;
-      struct stat about {};
-      if (::stat(entry.path().c_str(), &about) != 0) continue;
-      return static_cast<std::uint64_t>(about.st_blocks) * 512;
-    }
-    FAIL("no spool is open in " << path_);
-    return 0;
-  }
-
- private:
-  fs::path path_;
-  std::string old_;
-};
+using Folder = test::TemporaryFolder;
 
 // Standard input is `path` while this lives.
 class StandardInput {
@@ -148,7 +107,7 @@ TEST_CASE("a plain file is mapped", "[bytes]") {
   const Folder folder;
   const std::string path = folder.write("core.1", "content");
   const Input input = open_input(path);
-  CHECK(text_of_bytes(input.bytes()) == "content");
+  CHECK(text_of_bytes(input.content().bytes()) == "content");
   CHECK(input.path == path);
   CHECK(input.compression == Compression::none);
   CHECK(input.file_bytes == 7);
@@ -160,9 +119,9 @@ TEST_CASE("an input outlives being moved", "[bytes]") {
   const Folder folder;
   Input first = open_input(folder.write("core.1", "content"));
   Input second = std::move(first);
-  CHECK(text_of_bytes(second.bytes()) == "content");
+  CHECK(text_of_bytes(second.content().bytes()) == "content");
   second = open_input(folder.write("core.2", "other"));
-  CHECK(text_of_bytes(second.bytes()) == "other");
+  CHECK(text_of_bytes(second.content().bytes()) == "other");
 }
 
 TEST_CASE("a .zst is decompressed, whatever its name", "[bytes]") {
@@ -170,7 +129,7 @@ TEST_CASE("a .zst is decompressed, whatever its name", "[bytes]") {
   const std::string content = noise(300'000) + std::string(200'000, '\0') + "end";
   const std::string packed = compressed(content);
   const Input input = open_input(folder.write("core.odd", packed));
-  CHECK(text_of_bytes(input.bytes()) == content);
+  CHECK(text_of_bytes(input.content().bytes()) == content);
   CHECK(input.compression == Compression::zstd);
   CHECK(input.file_bytes == packed.size());
   CHECK(input.modified > 1'600'000'000);
@@ -182,7 +141,7 @@ TEST_CASE("frames one after the other and skippable ones are one content", "[byt
   const std::string skippable("\x50\x2a\x4d\x18\x03\0\0\0xyz", 11);
   const Input input = open_input(
       folder.write("core.zst", skippable + compressed("one ") + skippable + compressed("two")));
-  CHECK(text_of_bytes(input.bytes()) == "one two");
+  CHECK(text_of_bytes(input.content().bytes()) == "one two");
   CHECK(input.cut_short.empty());
 }
 
@@ -193,7 +152,7 @@ TEST_CASE("a .zst cut short gives what it has and says so", "[bytes]") {
   const std::string cut = packed.substr(0, packed.size() / 2);
   const Input input = open_input(folder.write("core.zst", cut));
   CHECK_FALSE(input.cut_short.empty());
-  const std::string got = text_of_bytes(input.bytes());
+  const std::string got = text_of_bytes(input.content().bytes());
   CHECK(got.size() > content.size() / 4);
   CHECK(got.size() < content.size());
   CHECK(content.compare(0, got.size(), got) == 0);
@@ -205,7 +164,17 @@ TEST_CASE("a damaged .zst gives what comes before the damage", "[bytes]") {
   const std::string garbage = compressed(content) + "no frame follows";
   const Input input = open_input(folder.write("core.zst", garbage));
   CHECK_FALSE(input.cut_short.empty());
-  CHECK(text_of_bytes(input.bytes()) == content);
+  CHECK(text_of_bytes(input.content().bytes()) == content);
+}
+
+// A frame that ends when the decoder's buffer is full has nothing more to give.
+TEST_CASE("a .zst of any length is whole", "[bytes]") {
+  const Folder folder;
+  const std::size_t size = (std::size_t{256} << 10) * GENERATE(1u, 2u, 3u) + GENERATE(0u, 1u);
+  const std::string content(size, 'x');  // packed, it is given to the decoder in one piece
+  const Input input = open_input(folder.write("core.zst", compressed(content)));
+  CHECK(input.cut_short.empty());
+  CHECK(text_of_bytes(input.content().bytes()) == content);
 }
 
 TEST_CASE("a .zst with nothing in it is an error", "[bytes]") {
@@ -246,7 +215,7 @@ TEST_CASE("a spool leaves nothing behind", "[bytes]") {
   const Input input = open_input(path);
   fs::remove(path);
   CHECK(folder.empty());
-  CHECK(text_of_bytes(input.bytes()) == "content");
+  CHECK(text_of_bytes(input.content().bytes()) == "content");
 }
 
 TEST_CASE("standard input becomes a spool", "[bytes]") {
@@ -256,7 +225,7 @@ TEST_CASE("standard input becomes a spool", "[bytes]") {
   const std::string path = folder.write("stream", packed ? compressed(content) : content);
   const StandardInput redirect(path);
   const Input input = open_input("-");
-  CHECK(text_of_bytes(input.bytes()) == content);
+  CHECK(text_of_bytes(input.content().bytes()) == content);
   CHECK(input.path == "(standard input)");
   CHECK(input.compression == (packed ? Compression::zstd : Compression::none));
   CHECK(input.modified == 0);
@@ -266,7 +235,7 @@ TEST_CASE("a stream shorter than any magic number is still content", "[bytes]") 
   const Folder folder;
   const std::string path = folder.write("stream", "ab");
   const StandardInput redirect(path);
-  CHECK(text_of_bytes(open_input("-").bytes()) == "ab");
+  CHECK(text_of_bytes(open_input("-").content().bytes()) == "ab");
 }
 
 TEST_CASE("what is no input says what it is", "[bytes]") {
@@ -313,9 +282,9 @@ TEST_CASE("messages name the file without its control characters", "[bytes]") {
 TEST_CASE("prefetch is only a hint", "[bytes]") {
   const Folder folder;
   const Input input = open_input(folder.write("core.1", noise(10'000)));
-  prefetch(input.bytes().subspan(5000, 10));
+  prefetch(input.content().bytes(5000, 10));
   prefetch({});
-  CHECK(input.bytes().size() == 10'000);
+  CHECK(input.content().size() == 10'000);
 }
 
 }  // namespace

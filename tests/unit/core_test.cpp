@@ -98,10 +98,77 @@ TEST_CASE("registers stand in the kernel's order", "[core]") {
   CHECK(registers[Registers::gs] == 0x101a);
 }
 
-TEST_CASE("a thread's processor time is its own, not its children's", "[core]") {
+// A kernel core of process 7 with these threads.
+OwnedCore timed(const std::vector<ThreadPlan>& threads, Style style = Style::kernel) {
+  CoreBuilder builder(style);
+  for (const ThreadPlan& thread : threads) builder.thread(thread);
+  builder.process({.pid = 7, .name = "worker"}).signal({.number = 6});
+  if (style == Style::gcore) builder.gdb_target();
+  return parsed(builder.segment({.begin = 0x1000, .size = 0x1000}).build());
+}
+
+TEST_CASE("the first thread's processor time is what the others leave of the process's", "[core]") {
+  const OwnedCore core = timed({{.tid = 9, .user_time = {2, 500'000}, .system_time = {1, 250'000}},
+                                {.tid = 7, .user_time = {3, 0}, .system_time = {1, 250'000}},
+                                {.tid = 8, .user_time = {0, 400'000}}});
+  REQUIRE(core.threads[0].cpu);
+  CHECK(core.threads[0].cpu->user_us == 2'500'000);
+  CHECK(core.threads[0].cpu->system_us == 1'250'000);
+  CHECK_FALSE(core.threads[0].cpu->remainder);
+  REQUIRE(core.threads[1].cpu);
+  CHECK(core.threads[1].cpu->user_us == 100'000);
+  CHECK(core.threads[1].cpu->system_us == 0);
+  CHECK(core.threads[1].cpu->remainder);
+}
+
+TEST_CASE("processor times that mean nothing are unknown", "[core]") {
+  SECTION("gcore writes zeros, whatever the thread did") {
+    const OwnedCore core = timed({{.tid = 7}, {.tid = 8, .user_time = {1, 0}}}, Style::gcore);
+    CHECK_FALSE(core.threads[0].cpu);
+    CHECK_FALSE(core.threads[1].cpu);
+  }
+  SECTION("no time that a machine can have run") {
+    for (const std::array<std::uint64_t, 2>& time :
+         {std::array<std::uint64_t, 2>{~std::uint64_t{0}, 0},
+          {1, 1'000'000},
+          {1, ~std::uint64_t{0}}}) {
+      const OwnedCore core =
+          timed({{.tid = 7, .user_time = {9, 0}}, {.tid = 8, .user_time = time}});
+      CHECK_FALSE(core.threads[1].cpu);
+      CHECK_FALSE(core.threads[0].cpu);  // nor what the others leave
+    }
+  }
+  SECTION("the others have more than the process") {
+    const OwnedCore core =
+        timed({{.tid = 7, .user_time = {1, 0}}, {.tid = 8, .user_time = {2, 0}}});
+    CHECK_FALSE(core.threads[0].cpu);
+    CHECK(core.threads[1].cpu);
+  }
+  SECTION("by a tick: the notes are not of one moment") {
+    const OwnedCore core =
+        timed({{.tid = 7, .user_time = {1, 0}}, {.tid = 8, .user_time = {1, 4'000}}});
+    REQUIRE(core.threads[0].cpu);
+    CHECK(core.threads[0].cpu->user_us == 0);
+  }
+  SECTION("nobody says which thread is the first") {
+    CoreBuilder builder(Style::kernel);
+    builder.thread({.tid = 7, .user_time = {1, 0}}).signal({.number = 6});
+    CHECK_FALSE(parsed(builder.build()).threads.at(0).cpu);
+  }
+}
+
+TEST_CASE("a core whose notes are cut has no time for the first thread", "[core]") {
   CoreBuilder builder(Style::kernel);
-  builder.thread({.user_time = {2, 500'000}, .system_time = {1, 250'000}});
-  CHECK(parsed(builder.build()).threads.at(0).cpu_us == 3'750'000);
+  builder.process({.pid = 7, .name = "worker"}).signal({.number = 6});
+  builder.thread({.tid = 7, .user_time = {3, 0}}).thread({.tid = 8, .user_time = {1, 0}});
+  builder.thread({.tid = 9, .user_time = {1, 0}}).segment({.begin = 0x1000, .size = 0x1000});
+  Built built = builder.build();
+  built.bytes.resize(built.note_at.back() + 8);
+  const OwnedCore core = parsed(built);
+  REQUIRE(core.threads.size() == 2);
+  CHECK(has(core, Kind::notes_cut));
+  CHECK_FALSE(core.threads[0].cpu);
+  CHECK(core.threads[1].cpu);
 }
 
 TEST_CASE("segments: saved, partly saved, not saved", "[core]") {
@@ -109,7 +176,7 @@ TEST_CASE("segments: saved, partly saved, not saved", "[core]") {
   REQUIRE(core.segments.size() == 3);
   const Segment& text = core.segments[0];
   CHECK(text.range == Range{Addr{0x400000}, Addr{0x402000}});
-  CHECK(text_of_bytes(text.bytes) ==
+  CHECK(text_of_bytes(text.bytes.bytes()) ==
         "\x7f"
         "ELF head");
   CHECK(text.saved == 9);
@@ -210,9 +277,9 @@ TEST_CASE("segments out of order are sorted", "[core]") {
       .segment(page(0x5000, "b"));
   const OwnedCore core = parsed(builder.build());
   REQUIRE(core.segments.size() == 3);
-  CHECK(text_of_bytes(core.segments[0].bytes) == "a");
-  CHECK(text_of_bytes(core.segments[1].bytes) == "b");
-  CHECK(text_of_bytes(core.segments[2].bytes) == "c");
+  CHECK(text_of_bytes(core.segments[0].bytes.bytes()) == "a");
+  CHECK(text_of_bytes(core.segments[1].bytes.bytes()) == "b");
+  CHECK(text_of_bytes(core.segments[2].bytes.bytes()) == "c");
 }
 
 TEST_CASE("segments that fit no address space are told and left out", "[core]") {
@@ -310,7 +377,7 @@ TEST_CASE("a PN_XNUM core that lost its section header still has its segments", 
   const OwnedCore core = parsed(built);
   CHECK(core.truncated());
   REQUIRE(core.segments.size() == 2);
-  CHECK(text_of_bytes(core.segments[1].bytes) == "sa");
+  CHECK(text_of_bytes(core.segments[1].bytes.bytes()) == "sa");
   CHECK(core.threads.size() == 1);
   CHECK_FALSE(has(core, Kind::segment_overflow));  // nothing but headers was read as headers
 }

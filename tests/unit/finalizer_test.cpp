@@ -173,6 +173,47 @@ TEST_CASE("a lock of the thread's own is a self-deadlock, told once", "[diagnose
   CHECK(patterns_of(diagnosed(incident)) == Words{"self-deadlock"});
 }
 
+TEST_CASE("a self-deadlock tells the finalizer that came between", "[diagnose]") {
+  for (const auto& [frame, told] : {std::pair{4U, true}, std::pair{1U, false}}) {
+    Collecting incident;
+    const ResourceId lock = incident.lock("threading.Lock x", WaitKind::python_lock);
+    incident.holds(incident.main, lock, {.frame = frame}).waits(incident.main, lock);
+    const Analysis analysis = diagnosed(incident);
+    REQUIRE(patterns_of(analysis) == Words{"self-deadlock"});
+    const std::string prose = prose_of(analysis.findings.front());
+    CHECK(contains(prose, "a garbage collection began") == told);
+    CHECK(contains(prose, "Take no lock in a finalizer") == told);
+    CHECK(contains(prose, "Do not take the lock again") != told);
+  }
+  Collecting dropped(false);
+  const ResourceId lock = dropped.lock("threading.Lock x", WaitKind::python_lock);
+  dropped.holds(dropped.main, lock, {.frame = 4}).waits(dropped.main, lock);
+  CHECK(contains(prose_of(diagnosed(dropped).findings.front()),
+                 "in tidy_up at app.py:36, the last reference to an object went away, which runs "
+                 "Context.__del__ at context.py:95 (an object of type Context)."));
+}
+
+TEST_CASE("a self-deadlock tells the signal handler that came between", "[diagnose]") {
+  for (const std::string name : {"_PyErr_CheckSignalsTstate", "PyErr_CheckSignals", "os_kill"}) {
+    Incident incident;
+    const ThreadId main = incident.thread("MainThread");
+    incident.stack(main,
+                   {native_frame("futex_wait"), python_frame("reload", "/src/app.py", 8),
+                    native_frame(name), python_frame("save", "/src/app.py", 20)},
+                   1);
+    const ResourceId lock = incident.lock("threading.Lock x", WaitKind::python_lock);
+    incident.holds(main, lock, {.frame = 3}).waits(main, lock);
+    const Analysis analysis = diagnosed(incident);
+    REQUIRE(patterns_of(analysis) == Words{"self-deadlock"});
+    const std::string prose = prose_of(analysis.findings.front());
+    const bool handler = name != "os_kill";
+    CHECK(contains(prose,
+                   "in save at app.py:20, a signal came, and Python runs its handler "
+                   "reload at app.py:8") == handler);
+    CHECK(contains(prose, "Take no lock in a signal handler") == handler);
+  }
+}
+
 TEST_CASE("a ring through a finalizer is told as the ring it is", "[diagnose]") {
   Collecting incident;
   const ThreadId other = incident.thread("other");

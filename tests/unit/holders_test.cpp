@@ -40,8 +40,12 @@ TEST_CASE("instructions become small values", "[holders]") {
   const Instruction counted = decode({0xf0, 0x48, 0xff, 0x0f});  // lock decq (%rdi)
   CHECK(counted.locked);
   const Instruction thread = decode({0x64, 0x48, 0x8b, 0x04, 0x25, 0x28, 0, 0, 0});
-  CHECK(thread.second().segment);                                   // %fs:0x28
-  CHECK(decode({0xf3, 0x0f, 0x1e, 0xfa}).opcode == Opcode::other);  // endbr64
+  CHECK(thread.second().segment);  // %fs:0x28
+  CHECK(thread.second().fs);
+  CHECK(decode({0xf3, 0x0f, 0x1e, 0xfa}).opcode == Opcode::idle);  // endbr64
+  const Instruction less = decode({0x48, 0x83, 0xf8, 0xff});       // cmp $-1,%rax
+  CHECK(less.second().number == ~std::uint64_t{0});
+  CHECK(less.second().size == 8);
   CHECK_FALSE(disassembler.decode(blob_of({0x06}), 0));
   CHECK_FALSE(disassembler.decode({}, 0));
 }

@@ -20,7 +20,7 @@ TEST_CASE("stat takes what stands behind the last parenthesis") {
     CHECK(stat->state == 'S');
     CHECK(stat->ppid == 41);
     CHECK(stat->flags == 4194304);
-    CHECK(stat->cpu_ticks == 100);
+    CHECK(stat->user_ticks + stat->system_ticks == 100);
     CHECK(stat->start == 812345);
     CHECK(stat->exit_status == 256);
   }

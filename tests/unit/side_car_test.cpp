@@ -125,6 +125,11 @@ TEST_CASE("what is no side-car is refused with a reason") {
         "threads: tid is not what it should be");
   CHECK(problem_of(with_rows(R"("threads":[{"tid":"7"}])")) ==
         "threads: tid is not what it should be");
+  for (const char* key : {"cpu_ms", "cpu_system_ms", "age_ms"}) {
+    const std::string row = std::string(R"("threads":[{"tid":7,")") + key + R"(":-1}])";
+    CHECK(problem_of(with_rows(row)) ==
+          std::string("threads: ") + key + " is not what it should be");
+  }
   CHECK(problem_of(with_rows(R"("files":[{"fd":1,"inode":"0x"}])")) ==
         "files: inode is not what it should be");
   CHECK(problem_of(with_rows(R"("files":[{"fd":1,"inode":"0x11111111111111111"}])")) ==
@@ -222,8 +227,23 @@ TEST_CASE("an analysis takes names and time from the side-car") {
   REQUIRE(analysis.facts.threads.size() == 2);
   CHECK(analysis.facts.threads[0].name.empty());  // as the process: says nothing
   CHECK(analysis.facts.threads[0].cpu_ms == 1200);
+  CHECK(analysis.facts.threads[0].cpu_system_ms == 300);
+  CHECK(analysis.facts.threads[0].cpu_from == CpuFrom::side_car);
+  CHECK(analysis.facts.threads[0].age_ms == 60000);
+  CHECK_FALSE(analysis.facts.threads[1].cpu_from);
   CHECK(analysis.facts.threads[1].name == "pool \"1\"");
   CHECK(analysis.facts.threads[1].name_from == NameFrom::comm);
+}
+
+TEST_CASE("more time in the kernel than in all is no time in the kernel") {
+  const Folder folder;
+  const std::string core = folder.core();
+  SideCar side_car = full_side_car();
+  side_car.tasks[0].cpu_system_ms = 1201;
+  folder.write("core.812.side-car.json", text_of_side_car(side_car));
+  const Analysis analysis = analyze({.cores = {core}});
+  CHECK(analysis.facts.threads.at(0).cpu_ms == 1200);
+  CHECK_FALSE(analysis.facts.threads.at(0).cpu_system_ms);
 }
 
 TEST_CASE("a side-car that is not the core's, or broken, is a note") {
@@ -252,9 +272,9 @@ TEST_CASE("a core with the ids of an inner namespace") {
   SideCar outer = full_side_car();
   outer.pid = 50012;
   outer.inner_pid = 812;
-  outer.tasks = {{50012, 812, "worker", "S", "", {}},
-                 {820, 5, "wrong", "S", "", {}},
-                 {50020, 820, "right", "S", "", {}}};
+  outer.tasks = {{50012, 812, "worker", "S", "", {}, {}, {}},
+                 {820, 5, "wrong", "S", "", {}, {}, {}},
+                 {50020, 820, "right", "S", "", {}, {}, {}}};
   folder.write("core.812.side-car.json", text_of_side_car(outer));
   const Analysis analysis = analyze({.cores = {core}});
   CHECK(analysis.facts.threads.at(1).name == "right");

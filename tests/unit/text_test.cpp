@@ -90,6 +90,10 @@ TEST_CASE("small text helpers", "[text]") {
   CHECK(counted(1, "thread") == "1 thread");
   CHECK(counted(0, "thread") == "0 threads");
   CHECK(counted(3, "thread") == "3 threads");
+  CHECK(seconds_text(0) == "0.0 s");
+  CHECK(seconds_text(4199) == "4.1 s");
+  CHECK(seconds_text(59'999) == "59.9 s");
+  CHECK(seconds_text(60'000) == "60 s");
   CHECK(starts_with_any("/memfd:x", {"/dev/", "/memfd:"}));
   CHECK_FALSE(starts_with_any("/de", {"/dev/"}));
   CHECK_FALSE(starts_with_any("anything", {}));

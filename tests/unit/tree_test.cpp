@@ -286,5 +286,53 @@ TEST_CASE("a ring with a spin lock", "[tree]") {
   CHECK(patterns_of(diagnosed_tree(tree)) == Words{"spin-wait-cycle"});
 }
 
+TEST_CASE("a ring with a word that one polls", "[tree]") {
+  Tree tree;
+  const ThreadId reader = tree.thread("reader"), writer = tree.thread("writer");
+  const ResourceId lock = tree.lock("mutex ledger");
+  const ResourceId word = tree.lock("word published", WaitKind::polled_word, "word");
+  tree.holds(reader, lock).waits(writer, lock).waits(reader, word);
+  tree.at(reader).wait->kind = WaitKind::polled_word;
+  tree.at(reader).state = ThreadState::spinning;
+  SECTION("who would change it is not known") {
+    const Analysis analysis = diagnosed_tree(tree);
+    CHECK(patterns_of(analysis).empty());
+    CHECK(analysis.verdict.kind == VerdictKind::none);
+  }
+  SECTION("who would change it waits for what the polling thread holds") {
+    tree.feeds(writer, word, Confidence::likely);
+    tree.at(reader).cpu_ms = 4100;
+    tree.at(reader).cpu_from = CpuFrom::core;
+    tree.at(reader).in_syscall = false;
+    const Analysis analysis = diagnosed_tree(tree);
+    REQUIRE(patterns_of(analysis) == Words{"spin-wait-cycle"});
+    CHECK(analysis.findings[0].confidence == Confidence::likely);
+    CHECK(contains(story_of(analysis), "polls word published"));
+    CHECK(contains(story_of(analysis), "; it ran 4.1 s of CPU, no system call."));
+    CHECK(contains(story_of(analysis), " would change word published"));
+  }
+  SECTION("who would change it runs") {
+    tree.feeds(writer, word, Confidence::likely);
+    tree.at(writer).wait.reset();
+    tree.at(lock).waiters.clear();
+    tree.at(writer).state = ThreadState::running;
+    CHECK(patterns_of(diagnosed_tree(tree)).empty());
+  }
+}
+
+TEST_CASE("processor time alone is no hang", "[tree]") {
+  Tree tree;
+  const ThreadId thread = tree.thread("worker");
+  tree.at(thread).state = ThreadState::running;
+  tree.at(thread).cpu_ms = 3'600'000;
+  tree.at(thread).cpu_from = CpuFrom::core;
+  const Analysis analysis = diagnosed_tree(tree);
+  CHECK(patterns_of(analysis).empty());
+  CHECK(analysis.verdict.kind == VerdictKind::none);
+  REQUIRE(analysis.facts.notes.size() == 1);
+  CHECK(analysis.facts.notes[0].code == "running-threads");
+  CHECK(analysis.facts.notes[0].about == std::vector<Ref>{thread});
+}
+
 }  // namespace
 }  // namespace coldcase

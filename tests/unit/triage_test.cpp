@@ -66,6 +66,12 @@ TEST_CASE("a worker's line is believed only in its one form", "[triage]") {
   CHECK(into.pid == 12);
   CHECK(into.ppid == 3);
   CHECK(parses(good + "\t0\t0"));
+  REQUIRE(triage::parse_identity(good + "\t12\t3\t0123456789abcdef\t13,14\n", into));
+  CHECK(into.job == "0123456789abcdef");
+  CHECK(into.threads == std::vector<std::int64_t>{13, 14});
+  REQUIRE(triage::parse_identity(good + "\t12\t3\t\t13", into));
+  CHECK(into.job.empty());
+  CHECK(into.threads == std::vector<std::int64_t>{13});
   CHECK(parses(good + "\t9223372036854775807\t1"));
 }
 
@@ -94,6 +100,13 @@ TEST_CASE("a hostile worker's line is no identity", "[triage]") {
                                   good + "\t1\t99999999999999999999999",
                                   good + "\t1\t1\n" + good + "\t2\t2\n",
                                   good + "\t1\t1\textra",
+                                  good + "\t1\t1\t",
+                                  good + "\t1\t1\t\t",
+                                  good + "\t1\t1\t\t2,",
+                                  good + "\t1\t1\t\t,2",
+                                  good + "\t1\t1\t\t2,x",
+                                  good + "\t1\t1\t\t2\t3",
+                                  good + "\t1\t1\t0123456789abcdeg\t2",
                                   good + "\t1" + nul + "\t1",
                                   good + nul + "\t1\t1",
                                   good.substr(1) + "\t1\t1",
@@ -129,6 +142,15 @@ TEST_CASE("parent and child of one folder are one incident", "[triage]") {
         Words{"n/a n/b n/c n/d"});
   CHECK(incidents_of({core_of("n", "a", '1', 100, 1), core_of("m", "b", '2', 101, 100)}) ==
         Words{"n/a", "m/b"});
+}
+
+TEST_CASE("a child forked by a thread belongs to that thread's process", "[triage]") {
+  std::vector<Identified> found = {core_of("n", "child", '2', 130, 115),
+                                   core_of("n", "parent", '1', 100, 1)};
+  found[1].threads = {114, 115};
+  CHECK(incidents_of(found) == Words{"n/child n/parent"});
+  found[1].file.folder = "m";
+  CHECK(incidents_of(found).size() == 2);
 }
 
 TEST_CASE("strangers are incidents of their own", "[triage]") {

@@ -1,11 +1,13 @@
-"""Whether coldcase's stacks are gdb's: the pcs of every thread, real frames only."""
+"""Whether coldcase's stacks are gdb's: the pcs of every thread, real frames only; and whether they tell
+every frame that pystack tells."""
 from __future__ import annotations
 
 import json
 import os
 import re
 import subprocess
-from typing import Any, Dict, List
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Tuple
 
 Stacks = Dict[int, List[int]]
 
@@ -56,6 +58,65 @@ def differences(ours: Stacks, theirs: Stacks) -> List[str]:
                       min(len(ours[tid]), len(theirs[tid])))
             found.append("LWP %d: %d frames here, %d in gdb, other from #%d on"
                          % (tid, len(ours[tid]), len(theirs[tid]), at))
+    return found
+
+
+# pystack: its Python frames by name and place; of its native ones, which it prints without a pc and
+# less the interpreter's own, how many there are.
+
+
+@dataclass
+class Mixed:
+    python: List[Tuple[str, str, int]] = field(default_factory=list)  # function, file, line; outermost first
+    native: int = 0  # real frames
+
+
+def of_pystack(text: str) -> Dict[int, Mixed]:
+    stacks: Dict[int, Mixed] = {}
+    mixed = Mixed()
+    for line in text.splitlines():
+        thread = re.match(r"Traceback for thread (\d+) ", line)
+        frame = re.match(r'\s+\((Python|C)\) File "(.*)", line (\d+), in (.*)$', line)
+        if thread:
+            mixed = stacks.setdefault(int(thread.group(1)), Mixed())
+        elif frame and frame.group(1) == "Python":
+            mixed.python.append((last_name(frame.group(4)), os.path.basename(frame.group(2)), int(frame.group(3))))
+        elif frame and "(inlined)" not in frame.group(4):
+            mixed.native += 1
+    return stacks
+
+
+def last_name(function: str) -> str:
+    return function.split(".")[-1]
+
+
+def mixed_of_report(report: Dict[str, Any]) -> Dict[int, Mixed]:
+    stacks = {}
+    for stack in report["stacks"]:
+        frames = stack["frames"][::-1]
+        stacks[stack["id"]] = Mixed(
+            [(last_name(frame.get("function", "")), os.path.basename(frame.get("file", "")), frame.get("line", 0))
+             for frame in frames if frame["kind"] == "python"],
+            sum(frame["kind"] in ("native", "signal") for frame in frames))
+    return {thread["tid"]: stacks[thread["stack"]] for thread in report["threads"] if "stack" in thread}
+
+
+def worse_than_pystack(ours: Dict[int, Mixed], theirs: Dict[int, Mixed]) -> List[str]:
+    """The threads of which pystack tells a frame that is not told here, or another one."""
+    if not theirs:
+        return ["pystack told no frames"]
+    found = []
+    for tid, stack in sorted(theirs.items()):
+        own = ours.get(tid)
+        if own is None:
+            found.append("LWP %d: not here" % tid)
+        elif stack.python and own.python != stack.python:
+            at = next((i for i, (a, b) in enumerate(zip(own.python, stack.python)) if a != b),
+                      min(len(own.python), len(stack.python)))
+            found.append("LWP %d: %d Python frames here, %d in pystack, other from #%d on"
+                         % (tid, len(own.python), len(stack.python), at))
+        elif own.native < stack.native:
+            found.append("LWP %d: %d native frames here, %d in pystack" % (tid, own.native, stack.native))
     return found
 
 

@@ -7,7 +7,6 @@
 #include "lens/cpython/lens_parts.hpp"
 
 namespace coldcase::cpython {
-namespace {
 
 Frame label_of(const std::string& function, const std::string& file, std::uint32_t line) {
   Frame frame;
@@ -21,7 +20,7 @@ Frame label_of(const std::string& function, const std::string& file, std::uint32
 }
 
 // Every state of a core's thread; of one thread's the inner before the outer.
-std::vector<const PyThread*> states_inside_out(const Runtime& runtime) {
+static std::vector<const PyThread*> states_inside_out(const Runtime& runtime) {
   std::vector<const PyThread*> states;
   for (const Interpreter& interpreter : runtime.interpreters) {
     for (const PyThread& state : interpreter.threads) {
@@ -31,8 +30,6 @@ std::vector<const PyThread*> states_inside_out(const Runtime& runtime) {
   std::ranges::stable_sort(states, {}, &PyThread::inner_frames);
   return states;
 }
-
-}  // namespace
 
 PythonFacts read_python(const View& view, const Pthreads& pthreads, const NativeWaits& native) {
   PythonFacts facts;
@@ -83,6 +80,8 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
     ledger.add_note("python-unread", Severity::warning, problem);
   }
   if (!facts.python) return;
+  if (!facts.python->runtime.missing.empty())
+    ledger.add_note("python-file-missing", Severity::warning, facts.python->runtime.missing);
   LensContext context{view, facts, pthreads, native, stacks, ledger, {}};
   add_runtime(context);
   if (facts.python->runtime.layout == nullptr) return;
@@ -92,6 +91,8 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   add_multiprocessing_waits(context);
   add_lock_holders(context);
   add_finalizers(context);
+  add_tasks(context);
+  add_finalization(context);
 }
 
 }  // namespace coldcase::cpython

@@ -34,11 +34,20 @@ void add_lock_waits(LensContext& context);
 void add_lock_holders(LensContext& context);
 void add_multiprocessing_waits(LensContext& context);
 void add_finalizers(LensContext& context);
+void add_tasks(LensContext& context);
+void add_finalization(LensContext& context);
 
 // "Queue.get" gives "get".
 std::string_view last_part(std::string_view qualified);
+// A Python function's frame as a report shows it.
+Frame label_of(const std::string& function, const std::string& file, std::uint32_t line);
 // "Account.pay (bank.py:12)".
 std::string describe(const PythonFrame& frame);
+
+// Whether the thread waits for what this is about; told if it does. `word` is its futex's.
+bool wait_for_module_lock(LensContext& context, std::size_t thread, const PyThread& state,
+                          Addr word);
+bool wait_for_buffered(LensContext& context, std::size_t thread, Addr word);
 
 // The resource for a threading.Lock or RLock, with its state and, for an RLock, its owner.
 ResourceId lock_resource(LensContext& context, const LockObject& lock);

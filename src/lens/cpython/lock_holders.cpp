@@ -1,99 +1,187 @@
-// Who holds Python's locks that record no owner: with blocks that stand open on a thread's frames.
+// Who holds Python's locks that record no owner, written into the ledger with what speaks for it.
 #include <algorithm>
 
 #include "base/text.hpp"
-#include "lens/cpython/lens_parts.hpp"
+#include "lens/cpython/lock_evidence.hpp"
 
 namespace coldcase::cpython {
 namespace {
 
-// The thread is inside wait() of this condition: it gave the lock back, though its with block
-// stands.
-bool waits_on_condition(const LensContext& context, const std::vector<PythonFrame>& inner,
-                        Addr condition) {
-  return std::ranges::any_of(inner, [&](const PythonFrame& frame) {
-    const auto self = find_self(context.objects(), frame);
-    return last_part(frame.code->name) == "wait" && self && *self == condition;
-  });
-}
+constexpr std::int64_t semlock_count = 32, semlock_maxvalue = 36;  // ints of SemLockObject
+constexpr std::size_t most_strays = 3;
 
-void add_marker(LensContext& context, std::size_t thread, std::size_t k, const PythonFrame& frame,
-                const std::vector<PythonFrame>& inner, const WithMarker& marker) {
-  Addr manager = marker.self;
-  if (context.objects().type_name(manager) == "Condition") {
-    if (waits_on_condition(context, inner, manager)) return;
-    const auto lock = context.objects().find_attribute(manager, "_lock");
-    if (!lock) return;
-    manager = *lock;
-  }
-  const auto lock = read_lock(context.objects(), manager);
-  if (!lock || !lock->locked || lock->recursive) return;  // an RLock records its owner itself
-  const ResourceId resource = lock_resource(context, *lock);
-  ResourceFact& fact = context.ledger.resource(resource);
-  if (fact.label.find(" at 0x") != std::string::npos) {
-    const std::string name = name_in_frame(context.objects(), frame, lock->at);
-    if (!name.empty()) fact.label = "threading.Lock " + name;
-  }
-  // A body that may release the lock itself is not to be trusted as much.
-  const auto names = read_names(context.objects(), frame.code->at);
-  const bool releases = std::ranges::find(names, "release") != names.end();
-  const ThreadId id = context.view.thread_id(thread);
-  Evidence evidence;
-  evidence.claim = describe(frame) +
-                   " is inside a with block of this lock: its exit is on the frame's value stack, "
-                   "under an active handler";
-  evidence.basis = Basis::value_stack;
-  evidence.thread = id;
-  evidence.frame = context.python_frame(thread, k);
-  evidence.resource = resource;
-  evidence.address = lock->at;
-  evidence.source = context.objects().layout().code_exceptiontable >= 0
-                        ? "co_exceptiontable, CPython " + context.runtime().version
-                        : "f_blockstack, CPython " + context.runtime().version;
-  const EvidenceId known = context.ledger.add_evidence(std::move(evidence));
-  Hold hold;
-  hold.resource = resource;
-  hold.frame = context.python_frame(thread, k);
-  hold.confidence = releases ? Confidence::likely : Confidence::very_likely;
-  hold.basis = Basis::value_stack;
-  hold.evidence = {known};
-  context.ledger.add_hold(id, hold);
-}
-
-// A plain lock has one holder: where two threads seem to be inside its with block, one of them is
-// wrong.
-void doubt_rivals(LensContext& context) {
-  for (std::uint32_t r = 0; r < context.ledger.facts.resources.size(); ++r) {
-    ResourceFact& lock = context.ledger.facts.resources[r];
-    if (lock.kind != WaitKind::python_lock || lock.owners.size() < 2) continue;
-    for (Owner& owner : lock.owners) {
-      owner.confidence = std::min(owner.confidence, Confidence::likely);
-      for (Hold& hold : context.ledger.thread(owner.by.as<RefKind::thread>()).holds) {
-        if (hold.resource == ResourceId{r}) hold.confidence = owner.confidence;
+// Locks that threads of this process wait for, and who does.
+std::map<LockKey, std::vector<std::size_t>> waited_locks(const LensContext& context) {
+  std::map<LockKey, std::vector<std::size_t>> waited;
+  const Objects& objects = context.objects();
+  const std::size_t threads = context.view.core.threads.size();
+  for (std::size_t i = 0; i < threads; ++i) {
+    const auto& wait = context.ledger.thread(context.view.thread_id(i)).wait;
+    if (!wait) continue;
+    std::vector<Ref> on = wait->on;
+    if (wait->then.known()) on.emplace_back(wait->then);
+    for (const Ref ref : on) {
+      const ResourceId id = ref.as<RefKind::resource>();
+      if (!id.known()) continue;
+      const ResourceFact& resource = context.ledger.resource(id);
+      for (const Place& place : resource.at) {
+        if (place.process != context.view.process) continue;
+        LockKey key{LockKey::Kind::lock, place.address, place.address};
+        const std::string& type = objects.type_name(place.address);
+        if (resource.kind == WaitKind::semlock)
+          key = {LockKey::Kind::shared, place.address, Addr{}};
+        else if ((resource.kind == WaitKind::python_condition ||
+                  resource.kind == WaitKind::semaphore) &&
+                 objects.find_attribute(place.address, "_value"))
+          key.kind = LockKey::Kind::semaphore;
+        else if (type != "_thread.lock")
+          continue;
+        waited[key].push_back(i);
       }
     }
   }
+  return waited;
+}
+
+std::string lines_of(const Holding& holding) {
+  return holding.line ? " at line " + std::to_string(*holding.line) : std::string();
+}
+
+std::string block_text(const Claim& claim) {
+  const Holding& holding = claim.holding;
+  std::string text = " is inside a with block";
+  if (holding.line) text += ", entered" + lines_of(holding) + ",";
+  text += holding.way.empty() ? " of this lock" : " whose manager is " + holding.way;
+  text += ": its exit is on the frame's value stack, under an active handler";
+  if (holding.held == Held::no)
+    text += "; but code after that has released the lock";
+  else if (holding.held == Held::maybe)
+    text += "; on some ways it has released the lock since, or not taken it";
+  return text;
+}
+
+std::string call_text(const Claim& claim) {
+  const Holding& holding = claim.holding;
+  std::string text = " called " + holding.way + lines_of(holding);
+  text += holding.held == Held::yes ? " and has not released it on any way to where it stands"
+                                    : " and, on some ways to where it stands, has it still";
+  if (holding.guarded) text += ", inside a try that releases it at its end";
+  return text;
+}
+
+std::string claim_text(const Claim& claim, const PythonFrame& frame) {
+  const std::string who = describe(frame);
+  switch (claim.by) {
+    case Claim::By::iteration:
+      return who + " iterates over " + claim.holding.way;
+    case Claim::By::reference:
+      return who + " refers to " + claim.holding.way;
+    case Claim::By::chain:
+      break;
+  }
+  switch (claim.holding.how) {
+    case Holding::How::with_block:
+      return who + block_text(claim);
+    case Holding::How::call:
+      return who + call_text(claim);
+    case Holding::How::leaving:
+      return who + " is leaving a with block" +
+             (claim.holding.way.empty() ? "" : " whose manager is " + claim.holding.way) +
+             " and has not released the lock yet";
+  }
+  return who;
+}
+
+std::string source_of(const LensContext& context, const Claim& claim) {
+  const bool table = context.objects().layout().code_exceptiontable >= 0;
+  const bool block = claim.by == Claim::By::chain && claim.holding.how == Holding::How::with_block;
+  return std::string(!block  ? "bytecode"
+                     : table ? "co_exceptiontable"
+                             : "f_blockstack") +
+         ", CPython " + context.runtime().version;
+}
+
+void add_claim(LensContext& context, const LockEvidence& evidence, ResourceId resource,
+               const Claim& claim) {
+  const PythonFrame& frame = evidence.frame_of(claim);
+  const ThreadId thread = context.view.thread_id(claim.thread);
+  Evidence known;
+  known.claim = claim_text(claim, frame);
+  known.basis = claim.basis();
+  known.thread = thread;
+  known.frame = evidence.merged_frame_of(claim);
+  known.resource = resource;
+  known.address = claim.holding.key.at;
+  known.source = source_of(context, claim);
+  Hold hold;
+  hold.resource = resource;
+  hold.frame = known.frame;
+  if (claim.by == Claim::By::chain) hold.line = claim.holding.line;
+  hold.confidence = claim.confidence;
+  hold.basis = claim.basis();
+  hold.evidence = {context.ledger.add_evidence(std::move(known))};
+  context.ledger.add_hold(thread, hold);
+}
+
+void name_lock(LensContext& context, ResourceFact& fact, const PythonFrame& frame, Addr lock) {
+  if (fact.label.find(" at 0x") == std::string::npos) return;
+  const std::string name = name_in_frame(context.objects(), frame, lock);
+  if (!name.empty()) fact.label = "threading.Lock " + name;
+}
+
+void tell_strays(ResourceFact& fact, const std::vector<Stray>& strays) {
+  if (strays.empty() || fact.owner_unknown_code != "owner_not_recorded") return;
+  fact.owner_unknown_code = "held_by_suspended";
+  fact.owner_unknown_text = "it is held by ";
+  for (std::size_t i = 0; i < std::min(strays.size(), most_strays); ++i)
+    fact.owner_unknown_text += (i == 0 ? "" : ", and by ") + strays[i].way;
+  fact.owner_unknown_text += "; no thread's frames refer to that";
+}
+
+// A lock that is taken: nothing is told of a free one.
+std::optional<ResourceId> taken_lock(LensContext& context, const LockKey& key) {
+  const Objects& objects = context.objects();
+  switch (key.kind) {
+    case LockKey::Kind::lock: {
+      const auto lock = read_lock(objects, key.object);
+      if (!lock || !lock->locked || lock->recursive) return std::nullopt;
+      return lock_resource(context, *lock);
+    }
+    case LockKey::Kind::semaphore: {
+      const auto value = objects.find_attribute(key.object, "_value");
+      const auto left = value ? objects.read_int(*value) : Read<std::int64_t>(1);
+      const ResourceId id = context.ledger.find_resource(context.view.process, key.at);
+      return left && *left == 0 && id.known() ? std::optional(id) : std::nullopt;
+    }
+    case LockKey::Kind::shared: {
+      const auto count = objects.image().read<std::int32_t>(offset_by(key.object, semlock_count));
+      const auto most = objects.image().read<std::int32_t>(offset_by(key.object, semlock_maxvalue));
+      if (!count || !most || *count <= 0 || *most != 1) return std::nullopt;
+      const ResourceId id = context.ledger.resource_at(
+          context.view.process, key.at, WaitKind::semlock, "multiprocessing.SemLock");
+      ResourceFact& fact = context.ledger.resource(id);
+      if (fact.label.empty()) fact.label = "multiprocessing.Lock at " + hex(key.at.value);
+      return id;
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace
 
 void add_lock_holders(LensContext& context) {
-  for (const Interpreter& interpreter : context.runtime().interpreters) {
-    for (const PyThread& state : interpreter.threads) {
-      if (!state.core_thread) continue;
-      std::vector<PythonFrame> inner;
-      for (const auto& run : state.runs) {
-        for (const PythonFrame& frame : run) {
-          for (const WithMarker& marker : find_with_markers(context.objects(), frame)) {
-            add_marker(context, *state.core_thread, state.inner_frames + inner.size(), frame, inner,
-                       marker);
-          }
-          inner.push_back(frame);
-        }
-      }
+  LockEvidence evidence(context, waited_locks(context));
+  for (const LockKey& key : evidence.keys()) {
+    const auto resource = taken_lock(context, key);
+    if (!resource) continue;
+    const std::vector<Claim> claims = evidence.claims_on(key);
+    for (const Claim& claim : claims) {
+      add_claim(context, evidence, *resource, claim);
+      if (key.kind == LockKey::Kind::lock)
+        name_lock(context, context.ledger.resource(*resource), evidence.frame_of(claim), key.at);
     }
+    if (claims.empty()) tell_strays(context.ledger.resource(*resource), evidence.strays_of(key));
   }
-  doubt_rivals(context);
 }
 
 }  // namespace coldcase::cpython

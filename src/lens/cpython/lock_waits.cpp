@@ -65,6 +65,8 @@ std::optional<Purpose> find_purpose(const LensContext& context, const PyThread& 
           function == "__enter__" || function == "_worker" || !self) {
         continue;
       }
+      // An executor's shutdown joins its threads one by one: what it waits for now is this end.
+      if (purpose && purpose->thread) continue;
       Purpose found;
       found.type = context.objects().type_name(*self);
       found.object = *self;
@@ -161,12 +163,15 @@ void set_lock_wait(LensContext& context, std::size_t thread, const PyThread& sta
 void add_lock_waits(LensContext& context) {
   for (const Interpreter& interpreter : context.runtime().interpreters) {
     for (const PyThread& state : interpreter.threads) {
-      if (!state.core_thread || state.runs.empty() || state.runs.front().empty()) continue;
-      if (state.outer) continue;  // its thread waits in a frame of another state
+      if (!state.core_thread || state.outer) continue;  // an outer one waits for nothing itself
       const std::size_t thread = *state.core_thread;
       const ThreadFact& fact = context.ledger.thread(context.view.thread_id(thread));
       const auto& futex = context.native.futexes[thread];
       if (!futex || !fact.wait || fact.wait->kind == WaitKind::gil) continue;
+      if (wait_for_buffered(context, thread, futex->address)) continue;
+      if (state.runs.empty() || state.runs.front().empty()) continue;
+      if (wait_for_module_lock(context, thread, state, awaited_word(context.view, thread, *futex)))
+        continue;
       if (const auto purpose = find_purpose(context, state)) {
         wait_for_purpose(context, thread, *purpose);
         continue;

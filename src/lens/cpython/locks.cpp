@@ -26,7 +26,7 @@ std::optional<WithMarker> marker_at(const Objects& objects, Addr slot) {
   if (type != "builtin_function_or_method" && type != "method") return std::nullopt;
   const auto self = objects.image().read_pointer(offset_by(*exit, bound_self));
   if (!self) return std::nullopt;
-  return WithMarker{*exit, *self};
+  return WithMarker{*exit, *self, 0};
 }
 
 // To 3.10: the block stack. The block is pushed after __enter__ returned, so a waiter has none.
@@ -49,6 +49,7 @@ std::vector<WithMarker> markers_from_blocks(const Objects& objects, const Python
     if (const auto marker =
             marker_at(objects, offset_by(*stack, (std::int64_t{block->level} - 1) * 8))) {
       markers.push_back(*marker);
+      markers.back().handler = at;
     }
   }
   return markers;
@@ -71,6 +72,7 @@ std::vector<WithMarker> markers_from_table(const Objects& objects, const PythonF
       if (const auto marker =
               marker_at(objects, offset_by(base, (std::int64_t{handler->depth} - width) * 8))) {
         markers.push_back(*marker);
+        markers.back().handler = handler->target;
       }
     }
     offset = handler->target;

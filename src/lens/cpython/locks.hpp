@@ -23,6 +23,7 @@ std::optional<LockObject> read_lock(const Objects& objects, Addr at);
 struct WithMarker {
   Addr exit;
   Addr self;
+  std::int64_t handler = 0;  // byte offset of the block's handler
 };
 std::vector<WithMarker> find_with_markers(const Objects& objects, const PythonFrame& frame);
 

@@ -52,6 +52,7 @@ struct Runtime {
   bool free_threaded = false;
   bool finalizing = false;
   const Layout* layout = nullptr;  // null: found, and no layout fits
+  std::string missing;             // what cannot be told as the interpreter's file is not here
   std::vector<Interpreter> interpreters;
 };
 
@@ -64,19 +65,21 @@ class Python {
   Runtime runtime;
   const Objects& objects() const { return *objects_; }
   Codes& codes() { return *codes_; }
+  // The frame at this address; nothing when there is none.
+  std::optional<PythonFrame> read_frame(Addr at);
 
  private:
   void read_interpreters(const View& view, const Pthreads& pthreads);
   Interpreter read_interpreter(const View& view, const Pthreads& pthreads, Addr at);
   PyThread read_thread(const View& view, const Pthreads& pthreads, Addr at);
   void read_frames(PyThread& thread);
+  bool learn_names();
   void assign_threads(const View& view);
   void order_states();
   bool is_incomplete(const PythonFrame& frame, std::uint8_t owner) const;
   std::string find_qualified_name(const PythonFrame& frame, Addr code) const;
   void qualify_names(const PyThread& thread);
   void read_thread_names(Interpreter& interpreter);
-  std::optional<PythonFrame> read_frame(Addr at);
 
   Located located_;
   std::unique_ptr<Objects> objects_;

@@ -3,6 +3,7 @@
 // moment ago.
 #include <algorithm>
 
+#include "base/text.hpp"
 #include "lens/glibc/parts.hpp"
 
 namespace coldcase::glibc {
@@ -48,6 +49,42 @@ void name_holder(const LensContext& context, const Candidate& holder, ResourceId
                                             {known}});
 }
 
+// The stacks of all threads are known to their ends: none of them is inside malloc unseen.
+bool all_stacks_whole(const LensContext& context) {
+  return std::ranges::all_of(context.view.threads.walks, [](const Walk& walk) {
+    return walk.stop.code == StopCode::outermost;
+  });
+}
+
+// _Fork (2.34) and the bare system call copy an arena that another thread of the parent is in;
+// fork(3) holds all of them meanwhile and makes them free in the child.
+bool blame_fork(const LensContext& context, ResourceId id, std::string_view locks) {
+  const std::size_t lost = context.pthreads.lost_threads().size();
+  ResourceFact& resource = context.ledger.resource(id);
+  const bool woken = std::ranges::any_of(resource.waiters, [&](Ref waiter) {
+    const auto& futex = context.native.futexes[waiter.index - context.view.first_thread];
+    return futex && futex->stale;
+  });
+  if (lost == 0 || woken || !all_stacks_whole(context)) return false;
+  resource.owner_unknown_code = "holder_not_copied";
+  resource.owner_unknown_text =
+      std::string(locks) +
+      " do not record who holds them; no thread of this process is inside malloc but those that "
+      "wait, and " +
+      counted(lost, "thread") + " that never ended " + (lost == 1 ? "is" : "are") +
+      " not in this process: fork copied " + (lost == 1 ? "its" : "their") + " memory, and not " +
+      (lost == 1 ? "the thread" : "the threads");
+  return true;
+}
+
+bool in_tcmalloc(const LensContext& context, std::size_t i) {
+  const auto& frames = context.view.threads.walks[i].frames;
+  return std::ranges::any_of(frames, [&](const WalkFrame& frame) {
+    const Module* module = context.view.threads.rules.row(frame.row).module;
+    return module != nullptr && module->name().starts_with("libtcmalloc");
+  });
+}
+
 }  // namespace
 
 void find_arena_holder(const LensContext& context, ResourceId id) {
@@ -61,6 +98,23 @@ void find_arena_holder(const LensContext& context, ResourceId id) {
   // There are many arenas: of several threads inside malloc nobody can be named.
   if (own.size() == 1 && others.empty()) name_holder(context, own.front(), id, true);
   if (own.empty() && others.size() == 1) name_holder(context, others.front(), id, false);
+  if (own.empty() && others.empty()) blame_fork(context, id, "malloc's arenas");
+}
+
+void find_tcmalloc_holder(const LensContext& context, ResourceId id) {
+  const auto waiters = context.ledger.resource(id).waiters;
+  for (std::size_t i = 0; i < context.view.core.threads.size(); ++i) {
+    const bool waits = std::ranges::find(waiters, Ref(context.view.thread_id(i))) != waiters.end();
+    if (!waits && in_tcmalloc(context, i)) return;
+  }
+  if (!blame_fork(context, id, "tcmalloc's spin locks")) return;
+  for (const Ref waiter : waiters) {
+    const ThreadId thread = waiter.as<RefKind::thread>();
+    if (!thread.known()) continue;
+    Wait wait = *context.ledger.thread(thread).wait;
+    wait.ends = Ends::poll_retry;  // milliseconds at a time, for ever
+    context.ledger.set_wait(thread, std::move(wait));
+  }
 }
 
 }  // namespace coldcase::glibc

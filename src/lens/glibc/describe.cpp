@@ -1,5 +1,8 @@
 // State and owner of the objects threads wait for.
+#include <algorithm>
+
 #include "base/text.hpp"
+#include "lens/glibc/block_owner.hpp"
 #include "lens/glibc/parts.hpp"
 
 namespace coldcase::glibc {
@@ -45,8 +48,14 @@ void describe_mutex(const LensContext& context, Addr at, ResourceId id) {
               {holder, Mode::exclusive, offset_by(at, mutex->owner_in_word() ? 0 : 8),
                mutex->owner_in_word() ? "__lock" : "__owner", mutex->shared()});
   } else {
-    resource.owner_unknown_code = "owner_not_recorded";
-    resource.owner_unknown_text = "its owner field is 0: it is being handed over";
+    // Taken, and its owner not yet written: in the only thread's process nobody will.
+    const bool copied = mutex->locked() && !mutex->shared() && context.pthreads.complete() &&
+                        context.view.core.threads.size() == 1 &&
+                        !context.pthreads.lost_threads().empty();
+    resource.owner_unknown_code = copied ? "holder_not_copied" : "owner_not_recorded";
+    resource.owner_unknown_text =
+        copied ? "its owner field is 0: a thread that fork did not copy was just taking it"
+               : "its owner field is 0: it is being handed over";
   }
 }
 
@@ -140,29 +149,15 @@ void describe_recursive(const LensContext& context, Addr at, ResourceId id) {
   resource.words = {{"lock", Addr{}, (*words)[0], ""},
                     {"cnt", Addr{}, (*words)[1], ""},
                     {"owner", Addr{}, owner->value, holder ? context.lwp(*holder) : ""}};
-  if (!holder) {
-    resource.owner_unknown_code = owner->value == 0 ? "owner_not_recorded" : "owner_not_in_core";
-    resource.owner_unknown_text =
-        owner->value == 0 ? "its owner field is 0" : "its owner field names no thread of this core";
+  if (owner->value == 0) {
+    resource.owner_unknown_code = "owner_not_recorded";
+    resource.owner_unknown_text = "its owner field is 0";
     return;
   }
-  Evidence evidence;
-  evidence.claim =
-      "the lock's own owner field is the thread block (pthread_self) of " + context.lwp(*holder);
-  evidence.basis = Basis::owner_word;
-  evidence.resource = id;
-  evidence.thread = context.view.thread_id(*holder);
-  evidence.address = offset_by(at, 8);
-  evidence.words.push_back({"", offset_by(at, 8), owner->value, ""});
-  evidence.source = "_IO_lock_t.owner, glibc 2.25 and later";
-  const EvidenceId known = context.ledger.add_evidence(std::move(evidence));
-  context.ledger.add_hold(context.view.thread_id(*holder), {id,
-                                                            Mode::exclusive,
-                                                            (*words)[1],
-                                                            std::nullopt,
-                                                            Confidence::proved,
-                                                            Basis::owner_word,
-                                                            {known}});
+  const Addr field = offset_by(at, 8);
+  set_block_owner(context.view, context.pthreads, context.ledger, id,
+                  {*owner, field, "the lock's own owner field is the thread block (pthread_self)",
+                   "_IO_lock_t.owner, glibc 2.25 and later", Mode::exclusive, (*words)[1]});
 }
 
 // library/std/src/sys/sync/mutex/futex.rs: 0 free, 1 locked, 2 locked with waiters.
@@ -267,6 +262,7 @@ void set_owner(const LensContext& context, ResourceId id, const OwnerWord& word)
   }
   // Thread numbers ascend: one from before this process existed was copied by fork.
   const std::int32_t pid = context.pthreads.inner_pid();
+  const auto& lost = context.pthreads.lost_threads();
   const std::string text = "its " + name + " field holds " + value;
   resource.owner_unknown_code = "owner_not_in_core";
   resource.owner_unknown_text = text + ", and no thread of this core has that number";
@@ -275,6 +271,10 @@ void set_owner(const LensContext& context, ResourceId id, const OwnerWord& word)
   } else if (word.shared) {
     resource.owner_unknown_code = "owner_in_other_process";
     resource.owner_unknown_text += ": it is shared with other processes";
+  } else if (std::ranges::find(lost, word.tid, &LostThread::tid) != lost.end()) {
+    resource.owner_unknown_code = "owner_before_fork";
+    resource.owner_unknown_text +=
+        "; that thread never ended: fork copied its memory, and not the thread";
   } else if (pid > 0 && word.tid < pid) {
     resource.owner_unknown_code = "owner_before_fork";
     resource.owner_unknown_text +=
@@ -294,6 +294,11 @@ void describe_object(const LensContext& context, const Object& object, ResourceI
     return describe_musl_mutex(context, object.address, id);
   if (object.implementation == "Rust std::sync::Mutex")
     return describe_rust_mutex(context, object.address, id);
+  if (object.implementation == "tcmalloc SpinLock") {
+    resource.state = LockState::locked;
+    resource.owner_unknown_code = "owner_not_recorded";
+    resource.owner_unknown_text = "a spin lock does not record its owner";
+  }
   if (object.implementation == "PI futex") return describe_pi_futex(context, object.address, id);
   if (object.implementation == "pthread_mutex_t") describe_mutex(context, object.address, id);
   if (object.implementation == "pthread_rwlock_t") describe_rwlock(context, object.address, id);
@@ -319,6 +324,8 @@ void describe_object(const LensContext& context, const Object& object, ResourceI
     set_no_owner(resource, "nobody owns it: some thread has to fulfil it");
   }
   if (object.implementation == "pthread_barrier_t") describe_barrier(context, object.address, id);
+  if (object.implementation == "libgomp barrier")
+    describe_gomp_barrier(context, object.address, id);
   if (object.kind == WaitKind::semaphore) describe_semaphore(context, object.address, id);
 }
 

@@ -75,9 +75,23 @@ bool is_malloc_function(std::string_view symbol);
 
 // After all threads were looked at: who has a malloc arena that has waiters.
 void find_arena_holder(const LensContext& context, ResourceId id);
+void find_tcmalloc_holder(const LensContext& context, ResourceId id);
 
 // A function that may wait for one of those: malloc's, stdio's, exit.
 bool takes_internal_locks(std::string_view symbol);
+
+// libgomp's barrier of a team or pool.
+struct GompBarrier {
+  std::uint32_t total = 0, missing = 0;
+};
+// Nothing where the words make no sense as one of this generation.
+std::optional<GompBarrier> read_gomp_barrier(const MemoryImage& image, Addr at,
+                                             std::uint32_t generation);
+void describe_gomp_barrier(const LensContext& context, Addr at, ResourceId id);
+// After all threads were looked at: members that a fork did not copy.
+void find_lost_team(const LensContext& context, ResourceId id);
+// The same for a thread that spins inside a parallel region.
+void find_lost_partners(const LensContext& context, std::size_t i);
 
 // Locks of other runtimes that call futex(2) themselves: libstdc++, Rust, libgomp, musl.
 std::optional<Object> find_runtime_object(const LensContext& context, std::size_t i,

@@ -9,7 +9,9 @@ namespace coldcase {
 namespace {
 
 // struct pthread, the fields used; equal in 2.31 to 2.43 except start_routine.
-constexpr std::uint64_t offset_list = 704, offset_tid = 720, offset_cleanup = 760;
+constexpr std::uint64_t offset_list = 704, offset_tid = 720, offset_cleanup = 760,
+                        offset_cancelhandling = 776;
+constexpr std::uint32_t exiting = 0x10;  // of cancelhandling: EXITING_BITMASK, set by every end
 constexpr std::size_t most_records = 64, most_stacks = 100'000;
 
 bool is_libc(const Module& module) {
@@ -28,16 +30,15 @@ std::optional<std::uint64_t> described_offset(const View& view, std::string_view
   return (*words)[2];
 }
 
-struct Offsets {
-  std::uint64_t tid, start_routine;
-};
-
-Offsets offsets_of(const View& view) {
-  return {described_offset(view, "_thread_db_pthread_tid").value_or(offset_tid),
-          described_offset(view, "_thread_db_pthread_start_routine").value_or(1592)};
+PthreadOffsets offsets_of(const View& view) {
+  return {
+      described_offset(view, "_thread_db_pthread_tid").value_or(offset_tid),
+      described_offset(view, "_thread_db_pthread_start_routine").value_or(1592),
+      described_offset(view, "_thread_db_pthread_cancelhandling").value_or(offset_cancelhandling)};
 }
 
-std::optional<PthreadBlock> read_block(const MemoryImage& image, Addr at, const Offsets& offsets) {
+std::optional<PthreadBlock> read_block(const MemoryImage& image, Addr at,
+                                       const PthreadOffsets& offsets) {
   // The thread control block begins with a pointer to itself (tcbhead_t.tcb), again at +16 (.self).
   const auto self = image.read<std::uint64_t>(at);
   const auto again = image.read<std::uint64_t>(offset_by(at, 16));
@@ -49,20 +50,66 @@ std::optional<PthreadBlock> read_block(const MemoryImage& image, Addr at, const 
   return PthreadBlock{at, *tid, start.value_or(Addr{})};
 }
 
+// fork and _Fork write the child's number into its thread block; the bare system call leaves the
+// parent's there, and both numbers are then those of the core's notes.
+std::int32_t own_number(const Core& core, const PthreadBlock& block) {
+  const bool stale = block.tid != core.process->pid && block.tid == core.process->ppid;
+  return stale ? static_cast<std::int32_t>(core.process->pid) : block.tid;
+}
+
 }  // namespace
 
-Pthreads::Pthreads(const View& view) : view_(view) {
-  const Offsets offsets = offsets_of(view);
+Pthreads::Pthreads(const View& view) : view_(view), offsets_(offsets_of(view)) {
   for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
     const Addr at = view.core.threads[i].registers.at(Registers::fs_base);
-    blocks_.push_back(read_block(view.image, at, offsets));
+    blocks_.push_back(read_block(view.image, at, offsets_));
     const auto& block = blocks_.back();
     const bool fresh = !block || by_block_.try_emplace(at.value, i).second;
     workers_.push_back(!fresh);
     if (!block) complete_ = false;
     if (block && fresh) by_tid_.try_emplace(block->tid, i);
     const bool main = view.core.process && view.core.threads[i].tid == view.core.process->pid;
-    if (block && main) inner_pid_ = block->tid;
+    if (block && main) inner_pid_ = own_number(view.core, *block);
+  }
+  if (!view.core.truncated()) find_lost();
+}
+
+BlockFate Pthreads::fate_of(Addr block) const {
+  if (find_block(block)) return BlockFate::alive;
+  const auto self = view_.image.read<std::uint64_t>(block);
+  const auto again = view_.image.read<std::uint64_t>(offset_by(block, 16));
+  const auto handling = view_.image.read<std::uint32_t>(
+      offset_by(block, static_cast<std::int64_t>(offsets_.cancelhandling)));
+  if (!self || !again || !handling || *self != block.value || *again != block.value)
+    return BlockFate::unknown;
+  if ((*handling & exiting) != 0) return BlockFate::ended;
+  return view_.core.truncated() ? BlockFate::unknown : BlockFate::not_copied;
+}
+
+// struct rtld_global (2.34 and later) has three lists in a row: stacks in use, those of the
+// program's own (the first thread's is one), and the cache of free ones. The child's side of
+// fork(3) moves all but its own from the first to the last and zeroes their tid; _Fork and the bare
+// system call leave them.
+void Pthreads::find_lost() {
+  const auto global = view_.modules.find_symbol("_rtld_global");
+  const auto used = described_offset(view_, "_thread_db_rtld_global__dl_stack_used");
+  if (!global || !used) return;
+  for (const std::int64_t list : {0, 16, 32}) {
+    const Addr head = offset_by(*global, static_cast<std::int64_t>(*used) + list);
+    walk_list(
+        view_.image.read_pointer(head).value_or(Addr{}), most_stacks,
+        [&](Addr at) { return view_.image.read_pointer(at); },
+        [&](Addr at) {
+          if (at == head) return false;
+          const Addr block = offset_by(at, -static_cast<std::int64_t>(offset_list));
+          if (fate_of(block) != BlockFate::not_copied) return true;
+          const auto tid = view_.image.read<std::int32_t>(
+              offset_by(block, static_cast<std::int64_t>(offsets_.tid)));
+          const auto start = view_.image.read_pointer(
+              offset_by(block, static_cast<std::int64_t>(offsets_.start_routine)));
+          lost_.push_back({block, tid.value_or(0), start.value_or(Addr{})});
+          return true;
+        });
   }
 }
 
@@ -131,7 +178,6 @@ std::vector<Addr> Pthreads::ended_threads() const {
   const auto global = view_.modules.find_symbol("_rtld_global");
   const auto used = described_offset(view_, "_thread_db_rtld_global__dl_stack_used");
   if (!global || !used) return entries;
-  const Offsets offsets = offsets_of(view_);
   const Addr head = offset_by(*global, static_cast<std::int64_t>(*used));
   const auto first = view_.image.read_pointer(head);
   walk_list(
@@ -141,9 +187,9 @@ std::vector<Addr> Pthreads::ended_threads() const {
         const Addr block = offset_by(at, -static_cast<std::int64_t>(offset_list));
         const auto self = view_.image.read_pointer(offset_by(block, 16));
         const auto tid = view_.image.read<std::int32_t>(
-            offset_by(block, static_cast<std::int64_t>(offsets.tid)));
+            offset_by(block, static_cast<std::int64_t>(offsets_.tid)));
         const auto start = view_.image.read_pointer(
-            offset_by(block, static_cast<std::int64_t>(offsets.start_routine)));
+            offset_by(block, static_cast<std::int64_t>(offsets_.start_routine)));
         if (self && *self == block && tid && *tid == 0 && start) entries.push_back(*start);
         return true;
       });

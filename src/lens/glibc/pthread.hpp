@@ -27,6 +27,22 @@ struct CleanupRecord {
   std::optional<Addr> condition, mutex;
 };
 
+// A thread in the C library's lists of stacks that is none of this process and never ran to its
+// end: fork copied its memory and not the thread. It lives on in the parent, at the same address.
+struct LostThread {
+  Addr at;
+  std::int32_t tid = 0;  // 0 where the child's own fork(3) has tidied up
+  Addr start_routine;
+};
+
+// What became of the thread of this block (pthread_self).
+enum class BlockFate { unknown, alive, ended, not_copied };
+
+// Fields of struct pthread.
+struct PthreadOffsets {
+  std::uint64_t tid, start_routine, cancelhandling;
+};
+
 class Pthreads {
  public:
   explicit Pthreads(const View& view);
@@ -59,12 +75,20 @@ class Pthreads {
   // stays in the list of stacks in use, its tid 0).
   std::vector<Addr> ended_threads() const;
 
+  // Glibc 2.34 and later; none where its lists cannot be read.
+  const std::vector<LostThread>& lost_threads() const { return lost_; }
+  BlockFate fate_of(Addr block) const;
+
  private:
+  void find_lost();
+
   const View& view_;
+  const PthreadOffsets offsets_;
   std::vector<std::optional<PthreadBlock>> blocks_;
   std::vector<bool> workers_;
   std::map<std::int32_t, std::size_t> by_tid_;
   std::map<std::uint64_t, std::size_t> by_block_;
+  std::vector<LostThread> lost_;
   std::int32_t inner_pid_ = 0;
   bool complete_ = true;
 };

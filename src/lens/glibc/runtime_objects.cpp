@@ -11,6 +11,8 @@ namespace {
 // __waiter_pool_base), not the object's.
 constexpr std::int32_t proxied = -1;
 
+constexpr std::string_view gomp_team_barrier = "libgomp team's barrier";
+
 struct RuntimeShape {
   std::string_view needle;  // in the demangled name of a frame or of a function inlined there
   WaitKind kind;
@@ -61,6 +63,8 @@ constexpr std::array runtime_shapes{
     RuntimeShape{"once::futex::Once::call", WaitKind::once, "Rust std::sync::Once", 0},
     RuntimeShape{"Parker>::park", WaitKind::futex, "Rust thread parker", 0},
     RuntimeShape{"std::thread::park", WaitKind::futex, "Rust thread parker", 0},
+    // gperftools 2.10, src/base/spinlock_linux-inl.h: timed, with a growing delay.
+    RuntimeShape{"base::internal::SpinLockDelay", WaitKind::spinlock, "tcmalloc SpinLock", 0},
     RuntimeShape{"GOMP_critical", WaitKind::mutex, "libgomp lock", 0},
     RuntimeShape{"omp_set_lock", WaitKind::mutex, "omp_lock_t", 0},
     RuntimeShape{"omp_set_nest_lock", WaitKind::mutex, "omp_nest_lock_t", 0},
@@ -68,6 +72,8 @@ constexpr std::array runtime_shapes{
     RuntimeShape{"gomp_barrier_wait", WaitKind::barrier, "libgomp barrier", 4},
     RuntimeShape{"gomp_team_barrier_wait", WaitKind::barrier, "libgomp barrier", 4},
     RuntimeShape{"GOMP_barrier", WaitKind::barrier, "libgomp barrier", 4},
+    // The last one of its own, at the end of a team, or the pool's dock at its begin: by its shape.
+    RuntimeShape{"GOMP_parallel", WaitKind::barrier, gomp_team_barrier, 4},
 };
 
 const RuntimeShape* find_runtime_shape(std::string_view name) {
@@ -204,6 +210,12 @@ std::optional<Object> find_runtime_object(const LensContext& context, std::size_
   object.implementation = std::string(shape->implementation);
   object.frame = frame;
   object.mode = shape->mode;
+  if (shape->implementation == gomp_team_barrier) {
+    if (!read_gomp_barrier(context.view.image, Addr{futex.address.value - 4}, futex.expected))
+      return std::nullopt;
+    object.implementation = "libgomp barrier";
+    object.noun = "OpenMP team's barrier";
+  }
   object.proxy = shape->offset == proxied;
   if (!object.proxy)
     object.address = Addr{futex.address.value - static_cast<std::uint64_t>(shape->offset)};

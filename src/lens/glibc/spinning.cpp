@@ -1,4 +1,5 @@
-// Threads that burn time instead of sleeping: in pthread_spin_lock, or in a loop that polls.
+// Threads that burn time instead of sleeping, by function or by what stands around pc. What a loop
+// without such a sign polls is found later, by working through it (holders/polling.hpp).
 #include <algorithm>
 #include <cstring>
 
@@ -59,16 +60,17 @@ void wait_for_spinlock(const LensContext& context, std::size_t i) {
 
 void look_at_running(const LensContext& context, std::size_t i) {
   ThreadFact& thread = context.ledger.thread(context.view.thread_id(i));
+  const bool user_code = context.native.calls[i].state == CallState::user_code;
   thread.state = ThreadState::running;
+  thread.in_syscall = !user_code;
   const auto& frames = context.view.threads.walks[i].frames;
   if (frames.empty()) return;
   const std::string_view name = without_underscores(context.symbol_of(i, 0));
   const Addr pc = context.view.core.threads[i].registers.at(Registers::rip);
   const bool spin_lock = name.starts_with("pthread_spin_lock");
   const bool yields = context.native.calls[i].number == call_sched_yield;
-  const bool user_code = context.native.calls[i].state == CallState::user_code;
   if (!spin_lock && !yields && !(user_code && pauses_near(context.view, pc))) return;
-  context.ledger.thread(context.view.thread_id(i)).state = ThreadState::spinning;
+  thread.state = ThreadState::spinning;
   if (spin_lock) wait_for_spinlock(context, i);
 }
 

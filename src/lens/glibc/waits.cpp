@@ -155,9 +155,16 @@ void look_at_glibc(const View& view, const Pthreads& pthreads, const NativeWaits
   glibc::add_runtime(context);
   const std::size_t before = ledger.facts.resources.size();
   for (std::size_t i = 0; i < view.core.threads.size(); ++i) glibc::look_at_thread(context, i);
+  for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
+    if (ledger.thread(view.thread_id(i)).state == ThreadState::spinning)
+      glibc::find_lost_partners(context, i);
+  }
   for (std::size_t r = before; r < ledger.facts.resources.size(); ++r) {
     const ResourceId id{static_cast<std::uint32_t>(r)};
     if (ledger.resource(id).kind == WaitKind::malloc_arena) glibc::find_arena_holder(context, id);
+    if (ledger.resource(id).implementation == "tcmalloc SpinLock")
+      glibc::find_tcmalloc_holder(context, id);
+    if (ledger.resource(id).implementation == "libgomp barrier") glibc::find_lost_team(context, id);
   }
 }
 

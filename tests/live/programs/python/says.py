@@ -2,15 +2,16 @@
 
     THREAD {"name": "left", "tid": 8, "settles": "futex"}
     WAIT {"thread": "left", "kind": "python_lock", "address": 140, "label": "Account.lock"}
-    HOLD {"thread": "right", "address": 140}
-    SITE {"thread": "left", "function": "transfer", "file": "locks.py", "line": 12}
+    HOLD {"thread": "right", "address": 140, "kind": "", "sure": "very_likely"}
+    SITE {"thread": "left", "function": "transfer", "file": "locks.py", "line": 12, "native": false}
     TASK {"name": "fetch", "kind": "asyncio_lock", "address": 140, "holder": "store"}
-    READY {"pattern": "lock-cycle", "kind": "deadlock", "expects": 3}
+    READY {"pattern": "lock-cycle", "kind": "deadlock", "expects": 3, "least": "right", "dies": false}
 
 A scenario is a function marked @scenario of a file in this folder, started as `FILE SCENARIO`. It
 says what each thread *really* waits for and holds, whether or not a core can tell; threads are
 named by threading's names. Runs on CPython 3.6 and later; `since` says where a scenario needs more.
-Lines of a program are found by its `# mark: NAME` comments.
+Lines of a program are found by its `# mark: NAME` comments. What is only known after READY may be
+said after it. `FILE --list` prints a line of JSON for each scenario.
 """
 import ctypes
 import json
@@ -25,10 +26,16 @@ _registered = set()
 SCENARIOS = {}
 
 
-def scenario(pattern, kind="deadlock", since=(3, 6)):
-    """Its pattern's slug (or "none") and the verdict; not run on interpreters before `since`."""
+def scenario(pattern, kind="deadlock", since=(3, 6), before=(4, 0), least="right", needs="",
+             dies=False):
+    """Its pattern's slug (or "none") and the verdict, several with a bar between; run on
+    interpreters from `since` and before `before`. `least`: what a report's pattern must be at least
+    (weaker, silent), where more cannot be had yet; `needs`: the extension module it imports, of
+    programs/extensions, or pypi:NAME; `dies`: it may end by a signal of its own instead of hanging."""
     def add(function):
-        SCENARIOS[function.__name__] = (function, pattern, kind, since)
+        SCENARIOS[function.__name__] = function, {
+            "name": function.__name__, "pattern": pattern, "kind": kind, "since": since,
+            "before": before, "least": least, "needs": needs, "dies": dies}
         return function
     return add
 
@@ -46,7 +53,8 @@ def gettid():
 
 
 def thread(settles="futex", name=""):
-    """The calling thread will rest in this system call; "" when it never rests."""
+    """The calling thread will rest in this system call (several with a bar between); "" when it
+    never rests."""
     name = name or _own_name()
     _say("THREAD", {"name": name, "tid": gettid(), "settles": settles})
     _registered.add(name)
@@ -61,8 +69,14 @@ def waits(kind, on=None, label="", thread="", address=0, then="", timeout=False)
                   "end_of": then, "timeout": timeout})
 
 
-def holds(what, thread="", address=0):
-    _say("HOLD", {"thread": thread or _own_name(), "address": address or id(what)})
+def holds(what=None, thread="", address=0, kind="", sure=""):
+    """The thread (or the calling one) holds `what`; of the GIL, which has no address here, the
+    `kind` is enough. `sure`: the highest confidence that a core allows, where that is not proved
+    for what records its owner and very_likely for a plain lock."""
+    recorded = kind in ("gil", "mutex") or type(what).__name__ in ("RLock", "_RLock")
+    _say("HOLD", {"thread": thread or _own_name(),
+                  "address": address or (id(what) if what is not None else 0), "kind": kind,
+                  "sure": sure or ("proved" if recorded else "very_likely")})
 
 
 def waits_task(name, kind, on=None, label="", holder=""):
@@ -71,24 +85,29 @@ def waits_task(name, kind, on=None, label="", holder=""):
                   "label": label, "holder": holder})
 
 
-def site(thread_name, function, mark):
-    """The innermost frame of the program's own that the thread will be in, when all is over."""
+def site(thread_name, function, mark, native=False):
+    """The innermost Python frame of the program's own that the thread will be in, when all is over;
+    `native`: code of an extension of its own is further in."""
     path = sys._getframe(1).f_code.co_filename
     with open(path, encoding="utf-8") as source:
         for number, text in enumerate(source, 1):
             if text.rstrip().endswith("# mark: " + mark):
                 _say("SITE", {"thread": thread_name, "function": function,
-                              "file": os.path.basename(path), "line": number})
+                              "file": os.path.basename(path), "line": number, "native": native})
                 return
     raise LookupError(mark)
 
 
-def ready(expects):
-    """So many threads have said what they are; main says this before it waits itself."""
+def until(expects):
+    """So many threads have said what they are."""
     while len(_registered) < expects:
         time.sleep(0.001)
-    _, pattern, kind, _ = SCENARIOS[sys.argv[1]]
-    _say("READY", {"pattern": pattern, "kind": kind, "expects": expects})
+
+
+def ready(expects):
+    """So many threads have said what they are; main says this before it waits itself."""
+    until(expects)
+    _say("READY", dict(SCENARIOS[sys.argv[1]][1], expects=expects))
 
 
 def start(*functions, daemon=False):
@@ -102,8 +121,8 @@ def start(*functions, daemon=False):
 
 def run():
     if sys.argv[1] == "--list":
-        for name, (_, pattern, kind, since) in SCENARIOS.items():
-            print(name, pattern, kind, "%d.%d" % since)
+        for _, facts in SCENARIOS.values():
+            print(json.dumps(facts))
         return
     if len(sys.argv) > 2 and sys.argv[2] == "traced":  # as a debugger or a coverage tool does
         def trace(frame, event, argument):

@@ -60,6 +60,12 @@ static inline void tree_ready(const char* pattern, const char* kind, int sites) 
   tree_say("READY {\"pattern\":\"%s\",\"kind\":\"%s\",\"expects\":%d}\n", pattern, kind, sites);
 }
 
+// This machine lacks something that the scenario needs.
+__attribute__((noreturn)) static inline void tree_skip(const char* lacks) {
+  tree_say("SKIP {\"lacks\":\"%s\"}\n", lacks);
+  _exit(0);
+}
+
 struct TreeScenario {
   const char* name;
   void (*run)(void);

@@ -66,6 +66,12 @@ def ready(pattern: str, kind: str, expects: int) -> None:
     say("READY", {"pattern": pattern, "kind": kind, "expects": expects})
 
 
+def skip(lacks: str) -> None:
+    """This machine lacks something that the scenario needs."""
+    say("SKIP", {"lacks": lacks})
+    os._exit(0)
+
+
 def run(scenarios: dict) -> None:
     own_folder()
     scenarios[sys.argv[1]]()

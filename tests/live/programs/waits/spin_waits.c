@@ -28,7 +28,7 @@ static void* yield_forever(void* unused) {
 
 static void* turn_forever(void* unused) {
   (void)unused;
-  struct Line* line = calls("busy spinner", "none", "", -1);
+  struct Line* line = says("busy spinner", "polled_word", (const void*)&never, sizeof never);
   line->state = "spinning";
   goes(line);
   while (!never) {
