@@ -39,6 +39,7 @@ class Case:
     # The detector of this pattern has tests of its own; here only the lock's holder counts.
     holder_only: bool = False
     traced: Sequence[str] = ()  # also run under these tracers, dumped by the kernel
+    since: Tuple[int, int] = (3, 6)
 
 
 TRACED = ("lines", "opcodes", "monitoring")
@@ -52,6 +53,8 @@ CASES = [
          traced=("lines",)),
     Case("self_lock", "python_locks", ("self-deadlock",), "deadlock", ("kernel",), python=True,
          confidence="likely", traced=TRACED),
+    Case("subinterpreter", "python_locks", ("self-deadlock",), "deadlock", ("kernel",), python=True,
+         confidence="likely", since=(3, 8)),
     Case("gil_mutex", "python_locks", ("gil-lock-inversion",), "deadlock", python=True),
     Case("idle_workers", "healthy", ("none",), "none", python=True),
     Case("busy", "healthy", ("none",), "none", python=True),
@@ -82,18 +85,24 @@ class Attempt:
         return "-".join([self.case.program, self.label.replace(" ", "-"), self.dump + self.traced])
 
 
+def why_not(case: Case, python: makecore.Python) -> str:
+    """Why the case is not tried on this interpreter."""
+    version = tuple(int(n) for n in python.label.split()[0].split(".")[:2] if n.isdigit())
+    return python.skipped or ("needs %d.%d" % case.since if version < case.since else "")
+
+
 def attempts_of(case: Case, pythons: Sequence[makecore.Python]) -> Iterator[Attempt]:
     for dump in case.dumps:
         if case.python:
             for python in pythons:
-                yield Attempt(case, dump, python.label, python.path, skipped=python.skipped)
+                yield Attempt(case, dump, python.label, python.path, skipped=why_not(case, python))
         else:
             for variant in makecore.VARIANTS:
                 yield Attempt(case, dump, variant, variant=variant)
     for traced in case.traced:
         for python in pythons:
-            yield Attempt(case, "kernel", python.label, python.path, skipped=python.skipped,
-                          traced=traced)
+            yield Attempt(case, "kernel", python.label, python.path,
+                          skipped=why_not(case, python), traced=traced)
 
 
 def analyze(program: str, core: makecore.Core) -> Tuple[int, str, str]:

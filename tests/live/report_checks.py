@@ -24,6 +24,7 @@ class Expected:
     names: bool = True  # whether the program has symbols and lines
     confidence: str = "proved"  # at least
     truth_is_holder_only: bool = False  # the verdict is another test's matter
+    merged: bool = True  # whether the interpreter's native frames can be walked
 
 
 class Report:
@@ -166,6 +167,15 @@ def check_sites(report: Report, truth: Json) -> List[str]:
     return problems
 
 
+def check_merge(report: Report, truth: Json) -> List[str]:
+    """Every Python thread's frames stand at the native calls that run them."""
+    if "python" not in truth:
+        return []
+    merges = {name: report.at(report.thread(tid).get("stack", "")).get("merge")
+              for name, tid in truth["threads"].items()}
+    return ["the stack of %s is merged: %s" % pair for pair in merges.items() if pair[1] != "exact"]
+
+
 def check_python_names(report: Report, truth: Json) -> List[str]:
     if "python" not in truth:
         return []
@@ -225,6 +235,8 @@ def check_report(value: Json, truth: Json, expected: Expected, exit_code: int,
     report = Report(value)
     problems = check_verdict(report, expected, exit_code) + check_count(report, tids)
     problems += check_python_names(report, truth)
+    if expected.merged:
+        problems += check_merge(report, truth)
     if truth["kind"] == "none":
         return problems + check_health(report)
     in_path = not expected.truth_is_holder_only

@@ -35,6 +35,18 @@ InterpretedRun label_run(const std::vector<PythonFrame>& frames, Labels& labels,
   return run;
 }
 
+// Every state of a core's thread; of one thread's the inner before the outer.
+std::vector<const PyThread*> states_inside_out(const Runtime& runtime) {
+  std::vector<const PyThread*> states;
+  for (const Interpreter& interpreter : runtime.interpreters) {
+    for (const PyThread& state : interpreter.threads) {
+      if (state.core_thread) states.push_back(&state);
+    }
+  }
+  std::ranges::stable_sort(states, {}, &PyThread::inner_frames);
+  return states;
+}
+
 }  // namespace
 
 PythonFacts read_python(const View& view, const Pthreads& pthreads, const NativeWaits& native) {
@@ -55,15 +67,12 @@ std::vector<Interpreted> interpret(const PythonFacts& facts, std::size_t thread_
   std::vector<Interpreted> all(thread_count);
   if (!facts.python) return all;
   Labels labels;
-  for (const Interpreter& interpreter : facts.python->runtime.interpreters) {
-    for (const PyThread& state : interpreter.threads) {
-      if (!state.core_thread) continue;
-      Interpreted& thread = all[*state.core_thread];
-      for (std::size_t r = 0; r < state.runs.size(); ++r) {
-        InterpretedRun run = label_run(state.runs[r], labels, builder);
-        if (r < state.anchors.size()) run.anchor = state.anchors[r];
-        thread.runs.push_back(std::move(run));
-      }
+  for (const PyThread* state : states_inside_out(facts.python->runtime)) {
+    Interpreted& thread = all[*state->core_thread];
+    for (std::size_t r = 0; r < state->runs.size(); ++r) {
+      InterpretedRun run = label_run(state->runs[r], labels, builder);
+      if (r < state->anchors.size()) run.anchor = state->anchors[r];
+      thread.runs.push_back(std::move(run));
     }
   }
   for (const GilWait& wait : facts.gil_waits) {
@@ -83,6 +92,8 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
     ledger.add_note("python-unread", Severity::warning, problem);
   }
   if (!facts.python) return;
+  if (!facts.python->runtime.missing.empty())
+    ledger.add_note("python-file-missing", Severity::warning, facts.python->runtime.missing);
   LensContext context{view, facts, pthreads, native, stacks, ledger, {}};
   add_runtime(context);
   if (facts.python->runtime.layout == nullptr) return;

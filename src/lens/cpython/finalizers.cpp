@@ -121,7 +121,7 @@ std::optional<Finalizer> find_finalizer(const LensContext& context, const PyThre
   if (!between.empty()) {
     if (auto native = find_native(context, state, between.front())) return native;
   }
-  std::size_t counted_frames = 0;
+  std::size_t counted_frames = state.inner_frames;
   for (std::size_t r = 0; r < state.runs.size(); ++r) {
     const auto& run = state.runs[r];
     counted_frames += run.size();
@@ -243,7 +243,7 @@ static void set_bystanders(LensContext& context) {
 void add_finalizers(LensContext& context) {
   for (std::size_t k = 0; k < context.runtime().interpreters.size(); ++k) {
     for (const PyThread& state : context.runtime().interpreters[k].threads) {
-      if (!state.core_thread) continue;
+      if (!state.core_thread || state.outer) continue;
       if (const auto found = find_finalizer(context, state))
         add_finalizer(context, k, state, *found);
     }

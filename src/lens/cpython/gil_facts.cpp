@@ -1,4 +1,6 @@
 // The runtime, its threads' names, and the GIL, as facts.
+#include <algorithm>
+
 #include "base/text.hpp"
 #include "lens/cpython/lens_parts.hpp"
 
@@ -20,9 +22,12 @@ void add_runtime(LensContext& context) {
       one.gil = context.ledger.resource_at(context.view.process, interpreter.gil, WaitKind::gil,
                                            interpreter.gil_words.source);
       ResourceFact& gil = context.ledger.resource(one.gil);
-      gil.label = runtime.interpreters.size() > 1 && context.gils.size() > 0
-                      ? "the GIL of interpreter " + std::to_string(context.gils.size())
-                      : "the GIL";
+      // To 3.11, and for those made the old way later too, interpreters share one GIL.
+      const bool shared = std::ranges::all_of(runtime.interpreters, [&](const Interpreter& other) {
+        return other.gil == interpreter.gil;
+      });
+      gil.label =
+          shared ? "the GIL" : "the GIL of interpreter " + std::to_string(context.gils.size());
       gil.state = interpreter.gil_locked ? LockState::locked : LockState::free;
       gil.words = {{"locked", Addr{}, interpreter.gil_locked ? 1u : 0u, ""},
                    {std::string(interpreter.gil_words.holder_name), Addr{},
@@ -45,7 +50,24 @@ static std::uint32_t first_interpreter(const LensContext& context) {
   return count;
 }
 
+// Killed with the program's end, or by a fork that C code made: the state stays.
+static void note_lost_states(LensContext& context) {
+  std::size_t lost = 0;
+  for (const Interpreter& interpreter : context.runtime().interpreters) {
+    lost += static_cast<std::size_t>(std::ranges::count_if(
+        interpreter.threads, [](const PyThread& state) { return !state.core_thread; }));
+  }
+  if (lost == 0) return;
+  context.ledger.add_note(
+      "python-thread-gone", Severity::info,
+      "CPython has " + std::to_string(lost) +
+          (lost == 1 ? " thread state whose thread is" : " thread states whose threads are") +
+          " not in this core: ended with the program's end, or by a fork that CPython was not told "
+          "of");
+}
+
 void name_threads(LensContext& context) {
+  note_lost_states(context);
   const std::uint32_t first = first_interpreter(context);
   for (std::size_t k = 0; k < context.runtime().interpreters.size(); ++k) {
     for (const PyThread& state : context.runtime().interpreters[k].threads) {
@@ -58,7 +80,8 @@ void name_threads(LensContext& context) {
       python.daemon = state.daemon;
       python.gil_state = GilState::none;
       if (state.state) python.attached = *state.state == 1;
-      if (thread.python.empty() && !state.name.empty()) {
+      // The main interpreter, last in the list, names a thread that several interpreters know.
+      if (!state.name.empty()) {
         thread.name = state.name;
         thread.name_from = NameFrom::python;
       }
@@ -77,8 +100,11 @@ static void add_gil_holder(LensContext& context, std::size_t k) {
   const Interpreter& interpreter = context.runtime().interpreters[k];
   if (!interpreter.gil_locked) return;
   const PyThread* holder = nullptr;
-  for (const PyThread& state : interpreter.threads) {
-    if (state.at == interpreter.gil_holder) holder = &state;
+  for (const Interpreter& sharing : context.runtime().interpreters) {
+    if (sharing.gil != interpreter.gil) continue;
+    for (const PyThread& state : sharing.threads) {
+      if (state.at == interpreter.gil_holder) holder = &state;
+    }
   }
   ResourceFact& gil = context.ledger.resource(context.gils[k]);
   if (holder == nullptr || !holder->core_thread) {
@@ -172,7 +198,9 @@ static void add_gil_wait(LensContext& context, const GilWait& wait) {
 
 void add_gil(LensContext& context) {
   for (std::size_t k = 0; k < context.runtime().interpreters.size(); ++k) {
-    if (context.gils[k].known()) add_gil_holder(context, k);
+    const auto seen = context.gils.begin() + static_cast<std::ptrdiff_t>(k);
+    const bool first = std::find(context.gils.begin(), seen, *seen) == seen;
+    if (context.gils[k].known() && first) add_gil_holder(context, k);
   }
   for (const GilWait& wait : context.facts.gil_waits) add_gil_wait(context, wait);
 }

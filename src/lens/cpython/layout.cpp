@@ -133,7 +133,6 @@ constexpr std::array described{
 constexpr std::array<std::int16_t, 3> described_gc{80, 88, 88}, described_collecting{576, 656, 760};
 // clang-format on
 
-constexpr std::uint64_t cookie = 0x7970627567656478;  // "xdebugpy"
 constexpr std::int32_t most_offset = 1 << 20;
 constexpr std::uint32_t first_candidate = 0xc0;  // PY_VERSION_HEX: a alpha, b beta, c candidate
 
@@ -156,7 +155,7 @@ const Layout* find_layout(int minor) {
 
 std::optional<SelfDescription> read_self_description(const MemoryImage& image, Addr runtime) {
   const auto head = image.read<std::array<std::uint64_t, 3>>(runtime);
-  if (!head || (*head)[0] != cookie) return std::nullopt;
+  if (!head || (*head)[0] != description_cookie) return std::nullopt;
   SelfDescription self;
   self.version = static_cast<std::uint32_t>((*head)[1]);
   self.free_threaded = (*head)[2] != 0;

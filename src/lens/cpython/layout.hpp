@@ -62,6 +62,7 @@ struct SelfDescription {
   bool free_threaded = false;
   Layout layout{};  // minor 0: of a version that no table here has, or before its first candidate
 };
+inline constexpr std::uint64_t description_cookie = 0x7970627567656478;  // "xdebugpy"
 std::optional<SelfDescription> read_self_description(const MemoryImage& image, Addr runtime);
 
 // The chain of 0.1 in the reference holds: runtime, interpreter, first thread state point to each

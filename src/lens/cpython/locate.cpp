@@ -2,55 +2,13 @@
 
 #include <algorithm>
 
-#include "base/text.hpp"
+#include "lens/cpython/scan.hpp"
+#include "lens/cpython/version_text.hpp"
 
 namespace coldcase::cpython {
 namespace {
 
 constexpr std::int32_t without_runtime = 6;  // the last minor version that has no _PyRuntime
-
-// "3.11.2" at this place of the text: digits, then within a few characters " (".
-std::string version_at(std::string_view text, std::size_t at, std::string_view start) {
-  const auto end = text.find_first_not_of("0123456789", at + start.size());
-  if (end == std::string_view::npos || end == at + start.size()) return {};
-  // "3.11.2 (main, ...", "3.14.0rc1 (...", "3.9.18+ (..."
-  const auto bracket = text.substr(end, 64).find(" (");
-  return bracket != std::string_view::npos && bracket < 48 ? clean_text(text.substr(at, end - at))
-                                                           : std::string{};
-}
-
-// Py_GetVersion's buffer in the module's writable data; .data and .bss are different mappings.
-std::string find_version_text(const View& view, const Module& module, int minor) {
-  const std::string start = "3." + std::to_string(minor) + ".";
-  for (const auto& load : module.headers) {
-    if (load.type != elf::pt_load || (load.flags & elf::flag_w) == 0 || load.memsz > (1u << 26))
-      continue;
-    for (std::uint64_t done = 0; done < load.memsz;) {
-      const Bytes bytes = view.image.view(module.to_process(load.vaddr + done), load.memsz - done);
-      const std::string_view text{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-      for (auto at = text.find(start); at != std::string_view::npos;
-           at = text.find(start, at + 1)) {
-        std::string version = version_at(text, at, start);
-        if (!version.empty()) return version;
-      }
-      done += std::max<std::uint64_t>(bytes.size(), 4096);
-    }
-  }
-  return {};
-}
-
-// The minor version a file name tells: libpython3.11.so.1.0, python3.11.
-std::optional<int> minor_from_name(std::string_view name) {
-  const auto at = name.find("python3.");
-  if (at == std::string_view::npos) return std::nullopt;
-  int minor = 0;
-  std::size_t digits = 0;
-  for (std::size_t i = at + 8; i < name.size() && name[i] >= '0' && name[i] <= '9' && digits < 3;
-       ++i, ++digits) {
-    minor = minor * 10 + (name[i] - '0');
-  }
-  return digits > 0 ? std::optional(minor) : std::nullopt;
-}
 
 bool is_likely(const View& view, const Module& module) {
   const std::size_t last = view.modules.list.size() - 1;
@@ -155,6 +113,7 @@ void set_version(const View& view, Located& located) {
     if (located.version.empty()) located.version = "3." + std::to_string(located.table->minor);
   } else if (const auto minor = minor_from_name(located.module->name())) {
     located.version = "3." + std::to_string(*minor);
+    located.known_version = find_layout(*minor) != nullptr;
   }
 }
 
@@ -167,6 +126,7 @@ Located look_at(const View& view, const Found& found) {
     located.free_threaded = self->free_threaded;
     located.version = "3." + std::to_string(self->version >> 16 & 0xff) + "." +
                       std::to_string(self->version >> 8 & 0xff);
+    located.known_version = self->layout.minor != 0;
     if (!self->free_threaded && self->layout.minor != 0 && fits(view.image, found.at, self->layout))
       located.own_layout = self->layout;
     return located;
@@ -193,6 +153,41 @@ std::optional<Located> find_without_runtime(const View& view) {
   return std::nullopt;
 }
 
+// A module without a file, that an interpreter's name or its extension modules speak for.
+std::optional<Located> find_by_shape(const View& view) {
+  const bool python = std::ranges::any_of(view.modules.list, [](const Module& module) {
+    return module.path.find("python3.") != std::string::npos ||
+           module.path.find(".cpython-3") != std::string::npos;
+  });
+  if (!python) return std::nullopt;
+  std::optional<Located> unread;
+  for (const Module& module : view.modules.list) {
+    if (module.file) continue;
+    const auto hinted = minor_from_name(module.name());
+    if (!hinted && !is_likely(view, module)) continue;
+    if (const auto at = scan_for_description(view, module)) {
+      Located located = look_at(view, {&module, *at});
+      located.by_shape = true;
+      return located;
+    }
+    for (const Layout& layout : layouts()) {
+      if (hinted && layout.minor != *hinted) continue;
+      if (!hinted && find_version_text(view, module, layout.minor).empty()) continue;
+      Located located;
+      located.module = &module;
+      located.by_shape = true;
+      if (const auto at = scan_for_runtime(view, module, layout)) {
+        located.at = *at;
+        located.table = &layout;
+      }
+      set_version(view, located);
+      if (located.table != nullptr) return located;
+      if (!unread) unread = std::move(located);
+    }
+  }
+  return unread;
+}
+
 }  // namespace
 
 std::optional<Located> locate(const View& view) {
@@ -203,7 +198,9 @@ std::optional<Located> locate(const View& view) {
     if (located.layout() != nullptr) return located;
     if (!first) first = std::move(located);
   }
-  return first ? first : find_without_runtime(view);
+  if (first) return first;
+  if (auto located = find_without_runtime(view)) return located;
+  return find_by_shape(view);
 }
 
 }  // namespace coldcase::cpython

@@ -22,6 +22,8 @@ struct Located {
   Variables variables;
   std::string version;  // "3.11.2", "3.11" when the micro version is unknown
   bool free_threaded = false;
+  bool by_shape = false;             // its file is not here
+  bool known_version = false;        // there is a layout, even if it does not fit
   const Layout* table = nullptr;     // null: none is known, or none fits
   std::optional<Layout> own_layout;  // what the runtime itself tells, if it fits
 

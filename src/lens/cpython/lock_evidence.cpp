@@ -21,16 +21,14 @@ LockEvidence::LockEvidence(LensContext& context, std::map<LockKey, std::vector<s
 }
 
 void LockEvidence::read_chains() {
-  std::map<std::size_t, std::size_t> counted;
   for (const Interpreter& interpreter : context_.runtime().interpreters) {
     for (const PyThread& state : interpreter.threads) {
       if (!state.core_thread) continue;
       Chain chain;
       chain.thread = *state.core_thread;
-      chain.first = counted[chain.thread];
+      chain.first = state.inner_frames;
       for (const auto& run : state.runs)
         chain.frames.insert(chain.frames.end(), run.begin(), run.end());
-      counted[chain.thread] += chain.frames.size();
       chains_.push_back(std::move(chain));
     }
   }

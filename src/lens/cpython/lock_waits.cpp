@@ -51,7 +51,8 @@ void add_lock_waits(LensContext& context) {
   for (const Interpreter& interpreter : context.runtime().interpreters) {
     const std::vector<EndedThread> ended = find_ended_threads(context.objects(), interpreter);
     for (const PyThread& state : interpreter.threads) {
-      if (state.core_thread) add_lock_wait(context, *state.core_thread, state, ended);
+      if (!state.core_thread || state.outer) continue;  // an outer one waits for nothing itself
+      add_lock_wait(context, *state.core_thread, state, ended);
     }
   }
 }

@@ -95,9 +95,9 @@ std::optional<Addr> Lookup::local(const Scope& scope, std::uint32_t index) {
   Addr value;
   if (scope.frame) {
     if (index >= scope.text->local_names.size()) return std::nullopt;
-    value = image
-                .read_pointer(offset_by(scope.frame->at,
-                                        objects().layout().frame_locals + std::int64_t{index} * 8))
+    value = objects()
+                .read_slot(offset_by(scope.frame->at,
+                                     objects().layout().frame_locals + std::int64_t{index} * 8))
                 .value_or(Addr{});
   } else if (index == 0) {
     value = scope.self;

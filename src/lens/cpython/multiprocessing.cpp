@@ -139,6 +139,7 @@ void add_multiprocessing_waits(LensContext& context) {
     for (const PyThread& state : interpreter.threads) {
       if (!state.core_thread || state.runs.empty()) continue;
       name_process(context, state);
+      if (state.outer) continue;
       const auto& wait = context.ledger.thread(context.view.thread_id(*state.core_thread)).wait;
       if (!wait || wait->kind == WaitKind::gil) continue;
       // A `with lock:` calls the C type's __enter__: then the innermost frame is the caller's own.

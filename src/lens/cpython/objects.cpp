@@ -46,10 +46,17 @@ const Objects::TypeInfo& Objects::type_of(Addr object) const {
   TypeInfo& info = at->second;
   const auto name = image_.read_pointer(offset_by(*type, type_tp_name));
   if (name) info.name = clean_text(image_.read_text(*name, 256).value_or(""), 256);
+  const auto given = given_names_.find(type->value);
+  if (info.name.empty() && given != given_names_.end()) info.name = given->second;
   info.flags = image_.read<std::uint64_t>(offset_by(*type, type_tp_flags)).value_or(0);
   info.basic_size = image_.read<std::int64_t>(offset_by(*type, type_basicsize)).value_or(0);
   info.dict_offset = image_.read<std::int64_t>(offset_by(*type, type_dictoffset)).value_or(0);
   return info;
+}
+
+void Objects::name_types(std::map<std::uint64_t, std::string> names) {
+  given_names_ = std::move(names);
+  types_.clear();
 }
 
 const std::string& Objects::type_name(Addr object) const {

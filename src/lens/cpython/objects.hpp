@@ -28,6 +28,8 @@ class Objects {
   const Layout& layout() const { return layout_; }
 
   Read<Addr> read_type(Addr object) const { return image_.read_pointer(offset_by(object, 8)); }
+  // Names for types whose own cannot be read (type_names.hpp).
+  void name_types(std::map<std::uint64_t, std::string> names);
   // What a slot of a frame's locals or value stack refers to; nothing for one that is empty, holds
   // a small integer or is not there. Every slot is read through this.
   std::optional<Addr> read_slot(Addr at) const;
@@ -72,6 +74,7 @@ class Objects {
   const MemoryImage& image_;
   const Layout& layout_;
   mutable std::map<std::uint64_t, TypeInfo> types_;
+  std::map<std::uint64_t, std::string> given_names_;
 };
 
 }  // namespace coldcase::cpython

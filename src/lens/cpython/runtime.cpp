@@ -2,11 +2,37 @@
 
 #include "base/text.hpp"
 #include "image/walk.hpp"
+#include "lens/cpython/type_names.hpp"
 
 namespace coldcase::cpython {
 namespace {
 
 constexpr std::size_t most_interpreters = 1'000, most_threads = 100'000;
+
+std::string file_of(const Module& module) {
+  return clean_text(std::string(module.name())) +
+         (module.build_id.empty() ? "" : " (build-id " + module.build_id + ")");
+}
+
+std::string text_of_missing_file(const Located& located) {
+  return file_of(*located.module) + ", CPython itself, is not here: " +
+         (located.by_shape ? "its state was found by its shape, and " : "") +
+         "its types are called as its dictionaries call them. Native frames inside it have no "
+         "names, "
+         "and types that no dictionary names have none";
+}
+
+std::string text_of_unread(const Located& located) {
+  const std::string what = "CPython " + located.version +
+                           (located.free_threaded ? " (free-threaded)" : "") +
+                           " is in this process, and its state could not be read: ";
+  std::string why = "the memory it lies in is not in the core, or is not as this version has it";
+  if (located.by_shape)
+    why = file_of(*located.module) + " is not here, and without it the state was not found";
+  else if (located.free_threaded || !located.known_version)
+    why = "this version's layout is not known here";
+  return what + why + ". Python frames and locks are not told";
+}
 
 }  // namespace
 
@@ -23,16 +49,31 @@ std::unique_ptr<Python> Python::open(const View& view, const Pthreads& pthreads,
   runtime.free_threaded = python->located_.free_threaded;
   runtime.layout = python->located_.layout();
   if (runtime.layout == nullptr) {
-    problems.push_back(
-        "CPython " + runtime.version + (runtime.free_threaded ? " (free-threaded)" : "") +
-        " is in this process, and its state could not be read: this version's layout is not known "
-        "here, or the memory it lies in is not in the core. Python frames and locks are not told");
+    problems.push_back(text_of_unread(python->located_));
     return python;
   }
   python->objects_ = std::make_unique<Objects>(view.image, *runtime.layout);
+  if (python->learn_names()) runtime.missing = text_of_missing_file(python->located_);
   python->codes_ = std::make_unique<Codes>(*python->objects_);
   python->read_interpreters(view, pthreads);
+  python->assign_threads(view);
+  python->order_states();
   return python;
+}
+
+// True when the types' own names are not there to be read.
+bool Python::learn_names() {
+  const Layout& layout = *runtime.layout;
+  const auto main =
+      objects_->image().read_pointer(offset_by(runtime.at, layout.runtime_interpreters_head));
+  const auto dict = [&](std::int32_t offset) {
+    return main ? objects_->image().read_pointer(offset_by(*main, offset)).value_or(Addr{})
+                : Addr{};
+  };
+  const Addr builtins = dict(layout.interp_builtins), modules = dict(layout.interp_modules);
+  if (builtins.value == 0 || !objects_->type_name(builtins).empty()) return false;
+  objects_->name_types(learn_type_names(*objects_, builtins, modules));
+  return true;
 }
 
 void Python::read_interpreters(const View& view, const Pthreads& pthreads) {

@@ -25,6 +25,10 @@ struct PyThread {
   // For each of them, something that lies in the stack frame of that native call (3.10 on: its
   // CFrame; 3.12 on: the frame that marks the boundary). Empty when they do not agree.
   std::vector<Addr> anchors;
+  // Another state of the same core thread runs inside this one (a sub-interpreter); so many frames
+  // of such states come before its own in the thread's merged stack.
+  bool outer = false;
+  std::size_t inner_frames = 0;
   std::optional<std::int32_t> state;  // 3.13+: 0 detached, 1 attached
   std::string name;                   // from threading._active
   std::optional<bool> daemon;
@@ -48,6 +52,7 @@ struct Runtime {
   bool free_threaded = false;
   bool finalizing = false;
   const Layout* layout = nullptr;  // null: found, and no layout fits
+  std::string missing;             // what cannot be told as the interpreter's file is not here
   std::vector<Interpreter> interpreters;
 };
 
@@ -68,6 +73,9 @@ class Python {
   Interpreter read_interpreter(const View& view, const Pthreads& pthreads, Addr at);
   PyThread read_thread(const View& view, const Pthreads& pthreads, Addr at);
   void read_frames(PyThread& thread);
+  bool learn_names();
+  void assign_threads(const View& view);
+  void order_states();
   bool is_incomplete(const PythonFrame& frame, std::uint8_t owner) const;
   std::string find_qualified_name(const PythonFrame& frame, Addr code) const;
   void qualify_names(const PyThread& thread);

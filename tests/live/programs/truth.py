@@ -4,7 +4,6 @@
 
 Threads register themselves; lines are found by the `# mark: NAME` comments of the program.
 """
-import ctypes
 import json
 import os
 import platform
@@ -14,12 +13,14 @@ import time
 
 SLEEP_CALLS = {"x86_64": ("35", "230"), "aarch64": ("101", "115")}  # nanosleep, clock_nanosleep
 
-GETTID = {"x86_64": 186, "aarch64": 178}  # threading.get_native_id is of 3.8
-_libc = ctypes.CDLL(None)
+GETTID = {"x86_64": 186, "aarch64": 178}
 
 
 def gettid() -> int:
-    return _libc.syscall(GETTID[platform.machine()])
+    if hasattr(threading, "get_native_id"):  # 3.8 on
+        return threading.get_native_id()
+    import ctypes
+    return ctypes.CDLL(None).syscall(GETTID[platform.machine()])
 
 
 def trace(how: str) -> None:
