@@ -33,7 +33,7 @@ bool is_standard_library(std::string_view function) {
   const auto space = head.rfind(' ');
   const std::string_view name = space == std::string_view::npos ? head : head.substr(space + 1);
   return starts_with_any(name, {"std::", "__gnu_cxx::", "__gthread_", "__cxxabiv1::", "__cxa_"}) ||
-         starts_with_any(function, {"std::", "__gnu_cxx::"});
+         starts_with_any(function, {"std::", "__gnu_cxx::", "runtime."});  // the last is Go's
 }
 
 Ring ring_of_python(std::string_view file) {

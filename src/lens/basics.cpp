@@ -278,6 +278,17 @@ void add_sites(const View& view, Ledger& ledger) {
   }
 }
 
+// Threads of a Go program carry its goroutines, which wait without one.
+static void add_goroutines_gap(const View& view, Ledger& ledger) {
+  if (view.modules.executable == Modules::npos) return;
+  const Module& program = view.modules.list[view.modules.executable];
+  if (!program.file || program.file->go_table() == nullptr) return;
+  ledger.add_note("goroutines-unread", Severity::info,
+                  "what goroutines wait for is not read: only the threads that run them are",
+                  {view.module_id(&program)},
+                  "Go's own debugger reads them: dlv core PROGRAM CORE");
+}
+
 void add_gaps(const View& view, const Input& input, Ledger& ledger) {
   const Core& core = view.core;
   const InputId id{view.process.index};
@@ -299,6 +310,7 @@ void add_gaps(const View& view, const Input& input, Ledger& ledger) {
                     "the compressed file could not be read to its end: " + input.cut_short, {id});
   }
   add_file_gaps(view, ledger);
+  add_goroutines_gap(view, ledger);
   add_zero_stacks(view, ledger);
   std::map<std::string, std::size_t> ended;
   for (const Walk& walk : view.threads.walks) {

@@ -164,6 +164,23 @@ Bytes ElfFile::at_address(std::uint64_t value, std::uint64_t size) const {
   return {};
 }
 
+// Where its functions begin the table says itself, or (1.26 and later) it is where .text begins:
+// then the program's entry has to be a function of it, which it is not where a C compiler linked.
+const GoTable* ElfFile::go_table() const {
+  if (tried_go_) return go_table_ ? &*go_table_ : nullptr;
+  tried_go_ = true;
+  const ElfSection* section = find_section(".gopclntab");
+  if (section == nullptr) section = find_section(".data.rel.ro.gopclntab");
+  const ElfSection* text = find_section(".text");
+  if (section == nullptr || text == nullptr) return nullptr;
+  const auto table = GoTable::parse(slice(bytes_, section->header.offset, section->header.size),
+                                    text->header.addr);
+  if (!table) return nullptr;
+  const auto entry = table->says_text() ? std::nullopt : table->find(header_.entry);
+  if (table->says_text() || (entry && entry->entry == header_.entry)) go_table_ = table;
+  return go_table_ ? &*go_table_ : nullptr;
+}
+
 Elf* ElfFile::elf() const {
   if (!tried_elf_) {
     tried_elf_ = true;

@@ -13,6 +13,7 @@
 
 #include "bytes/input.hpp"
 #include "core/elf_format.hpp"
+#include "modules/go_table.hpp"
 #include "modules/handles.hpp"
 
 namespace coldcase {
@@ -60,6 +61,8 @@ class ElfFile {
   // The bytes that the file maps at its own address `value`, up to `size`.
   Bytes at_address(std::uint64_t value, std::uint64_t size) const;
 
+  const GoTable* go_table() const;  // null when it is no Go program
+
   Elf* elf() const;        // null when libelf refuses it
   Dwarf_CFI* cfi() const;  // of .eh_frame; null when there is none
   Dwarf* dwarf() const;    // null when there is none, or it is too large to inflate
@@ -80,7 +83,8 @@ class ElfFile {
   mutable ElfHandle elf_;
   mutable DwarfHandle dwarf_;
   mutable CfiHandle cfi_;
-  mutable bool tried_elf_ = false, tried_dwarf_ = false, tried_cfi_ = false;
+  mutable std::optional<GoTable> go_table_;
+  mutable bool tried_elf_ = false, tried_dwarf_ = false, tried_cfi_ = false, tried_go_ = false;
 };
 
 // The GNU build-id among these notes as hex digits; empty when there is none.

@@ -88,6 +88,27 @@ RegisterRule Rules::register_rule(void* frame, int number) {
                          plain - given);
 }
 
+// The rule of a Go function: a fixed distance from the stack pointer to the return address. Its
+// callers' registers are in no place that the table tells, but for the frame pointer, which stands
+// below the return address where the function has a frame (amd64, Go 1.7 and later).
+static void fill_by_go_table(const GoTable& table, Row& row, std::uint64_t value) {
+  const auto function = table.find(value);
+  row.switches_stack = function && function->switches_stack;
+  if (!function || row.switches_stack) return;
+  // No call ends in front of a function: the "return address" is the signal trampoline's entry.
+  const auto inside = table.find(value + (row.pc.value - row.lookup.value));
+  if (row.pc != row.lookup && (!inside || inside->entry != function->entry)) return;
+  constexpr std::int32_t word = 8;
+  const auto depth = static_cast<std::int32_t>(function->depth);
+  row.cfa_register = dw_rsp;
+  row.cfa_offset = depth + word;
+  row.registers[dw_ra] = {Kind::saved_at, -word, 0};
+  row.registers[dw_rbp] =
+      depth > 0 ? RegisterRule{Kind::saved_at, -2 * word, 0} : RegisterRule{Kind::same, 0, 0};
+  row.has_cfi = true;
+  row.outermost = function->outermost;
+}
+
 void Rules::fill(Row& row) {
   row.module = modules_->find(row.lookup);
   if (row.module == nullptr || !row.module->file) {
@@ -96,14 +117,20 @@ void Rules::fill(Row& row) {
   }
   const std::uint64_t value = row.module->to_file(row.lookup);
   row.in_code = executable(*row.module, value);
+  if (fill_by_cfi(row, value) || !row.in_code) return;
+  if (const GoTable* table = row.module->file->go_table()) fill_by_go_table(*table, row, value);
+}
+
+bool Rules::fill_by_cfi(Row& row, std::uint64_t value) {
   Dwarf_CFI* cfi = row.module->file->cfi();
   Dwarf_Frame* raw = nullptr;
-  if (cfi == nullptr || dwarf_cfi_addrframe(cfi, value, &raw) != 0) return;
+  if (cfi == nullptr || dwarf_cfi_addrframe(cfi, value, &raw) != 0) return false;
   const std::unique_ptr<Dwarf_Frame, FreeFrame> frame(raw);
   const int return_register = dwarf_frame_info(raw, nullptr, nullptr, &row.signal_frame);
   Dwarf_Op* ops = nullptr;
   std::size_t count = 0;
-  if (dwarf_frame_cfa(raw, &ops, &count) != 0 || count == 0 || return_register != dw_ra) return;
+  if (dwarf_frame_cfa(raw, &ops, &count) != 0 || count == 0 || return_register != dw_ra)
+    return false;
   if (count == 1 && ops[0].atom == DW_OP_bregx && ops[0].number < register_count) {
     row.cfa_register = static_cast<std::int16_t>(ops[0].number);
     row.cfa_offset = static_cast<std::int32_t>(ops[0].number2);
@@ -118,6 +145,7 @@ void Rules::fill(Row& row) {
   }
   row.has_cfi = true;
   row.outermost = row.registers[dw_ra].kind == Kind::unknown;
+  return true;
 }
 
 }  // namespace coldcase

@@ -63,6 +63,7 @@ struct Row {
   bool has_cfi = false;
   bool signal_frame = false;
   bool outermost = false;          // the CFI says there is no caller
+  bool switches_stack = false;     // its caller is on another stack, where the frame pointer leads
   bool in_code = false;            // the address lies in executable memory of a file or mapping
   std::int16_t cfa_register = -1;  // -1: an expression
   std::int32_t cfa_offset = 0;
@@ -84,6 +85,7 @@ class Rules {
 
  private:
   void fill(Row& row);
+  bool fill_by_cfi(Row& row, std::uint64_t value);
   RegisterRule keep_expression(RegisterRule::Kind kind, const void* operations, std::size_t count);
   RegisterRule register_rule(void* frame, int number);
 

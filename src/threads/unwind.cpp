@@ -120,6 +120,24 @@ bool Unwinder::step_by_frame_pointer(Context& context, Trust& trust) {
   return true;
 }
 
+// Go's runtime.asmcgocall and systemstack leave the frame pointer as their caller had it, on a
+// stack of its own. What lies further out on this one was left there by others: it is not looked
+// through.
+bool Unwinder::step_to_other_stack(Context& context) {
+  const auto frame_pointer = context.get(dw_rbp);
+  if (!frame_pointer || *frame_pointer % 8 != 0) return false;
+  const auto saved = image_.read<std::uint64_t>(Addr{*frame_pointer});
+  const auto back = image_.read<std::uint64_t>(Addr{*frame_pointer + 8});
+  if (!saved || !back || !plausible_return(Addr{*back})) return false;
+  if (!rules_.row(rules_.row_of(Addr{*back}, false)).has_cfi) return false;
+  Context caller;
+  caller.set(dw_rsp, *frame_pointer + 16);
+  caller.set(dw_rbp, *saved);
+  caller.set(dw_ra, *back);
+  context = caller;
+  return true;
+}
+
 bool Unwinder::step_by_scan(Context& context, Trust& trust) {
   const std::uint64_t from = (context.sp().value + 7) & ~std::uint64_t{7};
   for (std::size_t i = 0; i < scan_words; ++i) {
@@ -155,6 +173,13 @@ std::optional<Stop> Unwinder::step(Context& context, WalkFrame& frame, bool& exa
     return std::nullopt;
   }
   exact = false;
+  if (row.switches_stack) {
+    if (!step_to_other_stack(context)) return Stop{StopCode::no_unwind_info, std::nullopt, pc};
+    frame.cfa = context.sp().value;
+    last_cfa = 0;
+    next_trust_ = Trust::frame_pointer;
+    return std::nullopt;
+  }
   Trust next = Trust::scan;
   // A call through a null or wild pointer: the return address is the top of the stack.
   if (!row.in_code && frame.trust == Trust::context) {

@@ -58,6 +58,7 @@ class Unwinder {
   std::optional<Stop> step_by_cfi(Context& context, const Row& row, WalkFrame& frame,
                                   std::uint64_t last_cfa);
   bool step_by_frame_pointer(Context& context, Trust& trust);
+  bool step_to_other_stack(Context& context);
   bool step_by_scan(Context& context, Trust& trust);
   bool plausible_return(Addr pc);
 

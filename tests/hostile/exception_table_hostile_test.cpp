@@ -6,6 +6,7 @@
 #include "holders/exception_table.hpp"
 #include "holders/flow.hpp"
 #include "holders/machine.hpp"
+#include "holders/polled_loop.hpp"
 #include "support/catch.hpp"
 #include "support/code_sample.hpp"
 #include "support/exception_tables.hpp"
@@ -81,6 +82,13 @@ TEST_CASE("cleanups and functions of random bytes", "[hostile]") {
     Code code(sample.view());
     const CleanupRun run = run_cleanup(code, sample.view().image, CodeSample::text, frame);
     REQUIRE(run.steps <= 5'000);
+    const std::vector<Watched> watched{{CodeSample::stack, 1, 0}, {0x5000, 8, 1}};
+    REQUIRE(run_ahead(code, sample.view().image, CodeSample::text, frame, watched).steps <= 5'000);
+    Registers registers;
+    registers.words[Registers::rip] = CodeSample::text;
+    registers.words[Registers::rsp] = CodeSample::stack + 32;
+    const auto loop = find_polled_loop(code, sample.view(), registers);
+    if (loop) REQUIRE(loop->instructions <= 10'000);
     const Flow flow(code, {CodeSample::text, sample.end()});
     const Flow::Memory memory = [](std::uint64_t at) { return std::optional(at); };
     for (std::uint64_t at = CodeSample::text; at < sample.end(); at += 7)

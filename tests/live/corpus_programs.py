@@ -414,12 +414,33 @@ func main() {
 """
 
 
+# As programs with windows do: main keeps its thread, which is then parked on its own stack's first
+# frames (runtime.mcall), where the runtime's threads otherwise end only now and then.
+GO_LOCKED = """package main
+import ("os"; "os/signal"; "runtime"; "time")
+func init() { runtime.LockOSThread() }
+func main() {
+  asked := make(chan os.Signal, 1); signal.Notify(asked, os.Interrupt)
+  go func() { for range time.Tick(time.Hour) {} }()
+  os.WriteFile("ready", nil, 0644)
+  <-asked }
+"""
+
+
 def go(place: Place) -> None:
+    build_go(place, GO)
+
+
+def go_locked(place: Place) -> None:
+    build_go(place, GO_LOCKED)
+
+
+def build_go(place: Place, code: str) -> None:
     compiler = tool("go")
     binary = os.path.join(place.folder, "idle")
     cache = os.path.join(place.folder, "cache")
     makecore.run([tool("env"), "GOCACHE=" + cache, "GO111MODULE=off", compiler, "build", "-o", binary,
-                  place.file("idle.go", GO)])
+                  place.file("idle.go", code)])
     place.start(binary)
     place.await_file("ready")
 
@@ -477,5 +498,6 @@ PROGRAMS: Dict[str, Program] = {program.name: program for program in (
     Program("chromium", chromium, gcore=False), Program("node", node, gcore=False),
     # What a Java thread waits for stands in the Java heap: a deadlock there looks the same.
     Program("java", java, kernel=False, verdict="inconclusive"),
-    Program("go", go, kernel=False), Program("rust", rust),
+    Program("go", go, kernel=False), Program("go_locked", go_locked, kernel=False),
+    Program("rust", rust),
 )}
