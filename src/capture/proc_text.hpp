@@ -18,7 +18,7 @@ struct Stat {
   std::int64_t pid = 0, ppid = 0;
   std::string name;
   char state = '?';
-  std::uint64_t flags = 0;      // PF_KTHREAD 0x200000
+  std::uint64_t flags = 0;  // PF_KTHREAD 0x200000
   std::uint64_t user_ticks = 0, system_ticks = 0;
   std::uint64_t start = 0;  // start time in ticks: with the pid, names a process for ever
   std::optional<std::int32_t> exit_status;
@@ -55,6 +55,10 @@ std::vector<FileLock> parse_locks(std::string_view text);
 // /proc/PID/net/unix, and tcp, tcp6, udp, udp6: `protocol` says which.
 std::vector<SocketInfo> parse_net_unix(std::string_view text);
 std::vector<SocketInfo> parse_net_inet(std::string_view text, std::string_view protocol);
+
+// An endpoint as one text whatever the table it stands in: an IPv4 address in an IPv6 socket
+// ("[0000:...:ffff:7f00:0001]:80") as IPv4.
+std::string plain_endpoint(const std::string& endpoint);
 
 // Numbers between blanks, as in /proc/PID/task/TID/children.
 std::vector<std::int64_t> parse_numbers(std::string_view text);

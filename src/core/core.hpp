@@ -40,7 +40,7 @@ struct CpuTime {
 
 // One NT_PRSTATUS (Linux include/linux/elfcore.h, struct elf_prstatus).
 struct CoreThread {
-  std::int32_t tid = 0;      // as the writer of the core sees it: may be another PID namespace's
+  std::int32_t tid = 0;     // as the writer of the core sees it: may be another PID namespace's
   std::int16_t signal = 0;  // pr_cursig: the dump's signal, in every thread of a kernel core
   std::int32_t ppid = 0;    // 0 in gcore's
   std::optional<CpuTime> cpu;

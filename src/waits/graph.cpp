@@ -287,6 +287,15 @@ bool is_orphaned(const ResourceFact& resource) {
          std::ranges::find(orphans, resource.owner_unknown_code) != orphans.end();
 }
 
+bool has_several_processes(const Facts& facts) {
+  std::size_t captured = 0;
+  for (const ProcessFact& process : facts.processes) {
+    captured += process.captured ? 1 : 0;
+    if (captured > 1) return true;
+  }
+  return false;
+}
+
 ThreadId main_thread(const Facts& facts, ProcessId process) {
   return Members(facts).main(process);
 }

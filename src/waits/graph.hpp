@@ -60,6 +60,9 @@ std::vector<Root> find_roots(const Facts& facts);
 // Nobody alive can release it: its owner ended, or never lived in this process.
 bool is_orphaned(const ResourceFact& resource);
 
+// More than one process has a core here: threads are told with theirs.
+bool has_several_processes(const Facts& facts);
+
 // The thread a process ends with: its first.
 ThreadId main_thread(const Facts& facts, ProcessId process);
 
