@@ -130,7 +130,8 @@ Analysis analyze_once(const AnalyzeOptions& options, Unpack unpack) {
                     ProcessId{static_cast<std::uint32_t>(so_far.processes.size())},
                     static_cast<std::uint32_t>(so_far.threads.size()),
                     static_cast<std::uint32_t>(so_far.modules.size()),
-                    session->side_car ? &*session->side_car : nullptr};
+                    session->side_car ? &*session->side_car : nullptr,
+                    options.endpoints};
     processes.push_back(std::make_unique<Seen>(view));
     look(*session, *processes.back(), ledger);
   }
@@ -144,6 +145,11 @@ Analysis analyze_once(const AnalyzeOptions& options, Unpack unpack) {
   find_holders(processes, ledger);
   settle_waits(analysis.facts);
   diagnose(analysis);
+  if (options.endpoints) {
+    analysis.redaction.opted_in.emplace_back("endpoints");
+    std::erase(analysis.redaction.left_out, "host names");
+    analysis.generator.options["endpoints"] = "true";
+  }
   return analysis;
 }
 

@@ -13,7 +13,8 @@ struct AnalyzeOptions {
   std::vector<std::string> executables;  // "F" or "NAME=F": instead of what the core names
   std::vector<std::string> sysroots;  // folders searched for mapped files before this machine's own
   std::vector<std::string>
-      debug_dirs;  // folders with .build-id/; /usr/lib/debug is always searched
+      debug_dirs;          // folders with .build-id/; /usr/lib/debug is always searched
+  bool endpoints = false;  // tell the addresses of sockets' other ends: private by default
 };
 
 // Throws Error when there is nothing to analyze at all.

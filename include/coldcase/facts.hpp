@@ -239,6 +239,20 @@ struct Place {
   Addr address;
 };
 
+// What a socket is one end of, as the side-car has it; times are from before that was taken.
+struct ConnectionFact {
+  std::string protocol;               // tcp, udp, unix
+  std::string state;                  // ESTABLISHED, LISTEN ...
+  std::optional<AddressScope> scope;  // of the other end
+  std::optional<std::uint32_t> port;  // the other end's; its own where it listens
+  std::string peer;  // the other end's address or path; only where the user asked for it
+  // Since data came in, or went out; since the connection was made where none ever did.
+  std::optional<std::uint64_t> received_ms, sent_ms;
+  std::optional<std::uint64_t> received_bytes, sent_bytes;
+  std::optional<std::uint64_t> unread_bytes;   // came in and was not read
+  std::optional<std::uint64_t> untaken_bytes;  // written, and not taken by the other end
+};
+
 struct ResourceFact {
   WaitKind kind = WaitKind::unknown;
   std::string implementation;
@@ -250,6 +264,7 @@ struct ResourceFact {
   LockState state = LockState::unknown;
   std::vector<MemoryWord> words;
   std::optional<std::uint64_t> state_waiters;
+  std::optional<ConnectionFact> connection;  // of a socket
   std::vector<Owner> owners;
   // Who could end a wait on what nobody owns: writers of a pipe. Any one of them.
   std::vector<Owner> feeders;

@@ -174,6 +174,10 @@ inline constexpr std::string_view input_words[] = {"core", "gpu_core", "sidecar"
 enum class Access : std::uint8_t { read, write, execute };
 inline constexpr std::string_view access_words[] = {"read", "write", "execute"};
 
+// The network that an address of a socket's other end is in.
+enum class AddressScope : std::uint8_t { loopback, private_network, link_local, public_network };
+inline constexpr std::string_view scope_words[] = {"loopback", "private", "link_local", "public"};
+
 using WordList = std::span<const std::string_view>;
 constexpr WordList words_of(Confidence) {
   return confidence_words;
@@ -201,6 +205,9 @@ constexpr WordList words_of(NameFrom) {
 }
 constexpr WordList words_of(CpuFrom) {
   return cpu_from_words;
+}
+constexpr WordList words_of(AddressScope) {
+  return scope_words;
 }
 constexpr WordList words_of(WaitKind) {
   return wait_words;

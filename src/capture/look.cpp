@@ -16,6 +16,7 @@
 
 #include "base/digest.hpp"
 #include "capture/proc_files.hpp"
+#include "capture/tcp_states.hpp"
 #include "capture/unix_peers.hpp"
 
 namespace coldcase::capture {
@@ -137,13 +138,42 @@ void add_mappings(SideCar& side_car) {
   side_car.mappings = parse_maps(*text);
 }
 
-std::uint64_t socket_inode(const OpenFile& file) {
+std::uint64_t socket_inode(std::string_view target) {
   constexpr std::string_view prefix = "socket:[";
   std::uint64_t inode = 0;
-  if (!file.target.starts_with(prefix)) return 0;
-  std::from_chars(file.target.data() + prefix.size(), file.target.data() + file.target.size(),
-                  inode);
+  if (!target.starts_with(prefix)) return 0;
+  std::from_chars(target.data() + prefix.size(), target.data() + target.size(), inode);
   return inode;
+}
+
+// Both ends of a connection within one machine are rows of the same table, with the addresses the
+// other way round.
+void join_tcp_ends(std::map<std::uint64_t, SocketInfo>& sockets) {
+  std::map<std::pair<std::string, std::string>, std::uint64_t> ends;
+  for (const auto& [inode, socket] : sockets) {
+    if (socket.protocol.starts_with("tcp") && socket.state == "ESTABLISHED")
+      ends.emplace(std::pair{plain_endpoint(socket.local), plain_endpoint(socket.remote)}, inode);
+  }
+  for (const auto& [pair, inode] : ends) {
+    const auto other = ends.find({pair.second, pair.first});
+    if (other != ends.end() && other->second != inode) sockets.at(inode).peer = other->second;
+  }
+}
+
+// The first process that has each socket open, as far as we may look.
+std::map<std::uint64_t, std::int64_t> find_socket_users() {
+  constexpr std::size_t most_files = std::size_t{1} << 18;
+  std::map<std::uint64_t, std::int64_t> users;
+  std::size_t files = 0;
+  for (const std::int64_t pid : list_numbers("/proc/").value_or(std::vector<std::int64_t>{})) {
+    const std::string folder = proc_path(pid, "fd/");
+    for (const std::int64_t fd : list_numbers(folder).value_or(std::vector<std::int64_t>{})) {
+      if (++files > most_files) return users;
+      const auto inode = socket_inode(read_link(folder + std::to_string(fd)).value_or(""));
+      if (inode != 0) users.emplace(inode, pid);
+    }
+  }
+  return users;
 }
 
 }  // namespace
@@ -185,17 +215,35 @@ const Look::Sockets& Look::sockets_for(std::int64_t pid, SideCar& side_car) {
   const auto text = read_proc(proc_path(pid, "net/unix"));
   if (!text) lacks(side_car, "sockets", errno);
   if (text) add(parse_net_unix(*text));
-  if (name != own_namespace_) return sockets;  // the kernel tells the peers of our own alone
+  join_tcp_ends(sockets);
+  if (name != own_namespace_) return sockets;  // the kernel tells the rest of our own alone
   for (const auto& [inode, peer] : find_unix_peers()) {
     const auto socket = sockets.find(inode);
     if (socket != sockets.end() && socket->second.protocol == "unix") socket->second.peer = peer;
   }
+  for (const auto& [inode, state] : find_tcp_states()) {
+    const auto socket = sockets.find(inode);
+    if (socket != sockets.end() && socket->second.protocol.starts_with("tcp"))
+      socket->second.tcp = state;
+  }
   return sockets;
+}
+
+// The process at the other end, of the machine's all: it may be one that nobody captures.
+void Look::add_other_ends(SideCar& side_car) {
+  for (SocketInfo& socket : side_car.sockets) {
+    if (socket.peer == 0) continue;
+    if (!socket_users_) socket_users_ = find_socket_users();
+    const auto user = socket_users_->find(socket.peer);
+    if (user == socket_users_->end()) continue;
+    socket.peer_pid = user->second;
+    if (const auto stat = stat_of(user->second)) socket.peer_name = stat->name;
+  }
 }
 
 void Look::add_sockets(SideCar& side_car) {
   std::set<std::uint64_t> wanted;
-  for (const OpenFile& file : side_car.files) wanted.insert(socket_inode(file));
+  for (const OpenFile& file : side_car.files) wanted.insert(socket_inode(file.target));
   wanted.erase(0);
   if (wanted.empty()) return;
   const Sockets& sockets = sockets_for(side_car.pid, side_car);
@@ -203,6 +251,7 @@ void Look::add_sockets(SideCar& side_car) {
     const auto socket = sockets.find(inode);
     if (socket != sockets.end()) side_car.sockets.push_back(socket->second);
   }
+  add_other_ends(side_car);
 }
 
 Look::KernelFiles Look::add_files(SideCar& side_car) {

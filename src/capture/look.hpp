@@ -21,6 +21,7 @@ class Look {
  private:
   using Sockets = std::map<std::uint64_t, SocketInfo>;  // by inode
   const Sockets& sockets_for(std::int64_t pid, SideCar& side_car);
+  void add_other_ends(SideCar& side_car);
   void add_sockets(SideCar& side_car);
   // Which file (its place in side_car.files) the kernel's (inode, device) is.
   using KernelFiles = std::map<std::pair<std::uint64_t, std::uint64_t>, std::size_t>;
@@ -31,6 +32,7 @@ class Look {
   bool locks_read_ = false;
   std::map<std::string, Sockets> sockets_;  // by network namespace
   std::string own_namespace_;
+  std::optional<std::map<std::uint64_t, std::int64_t>> socket_users_;  // inode to process
 };
 
 }  // namespace coldcase::capture

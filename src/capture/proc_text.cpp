@@ -325,6 +325,20 @@ std::vector<SocketInfo> parse_net_inet(std::string_view text, std::string_view p
   return sockets;
 }
 
+std::string plain_endpoint(const std::string& endpoint) {
+  constexpr std::string_view mapped = "[0000:0000:0000:0000:0000:ffff:";
+  constexpr std::size_t groups = 9;  // "7f00:0001"
+  if (!endpoint.starts_with(mapped) || endpoint.size() < mapped.size() + groups + 2)
+    return endpoint;
+  const std::string_view rest = std::string_view(endpoint).substr(mapped.size());
+  const auto high = number<unsigned>(rest.substr(0, 4), 16);
+  const auto low = number<unsigned>(rest.substr(5, 4), 16);
+  if (!high || !low || rest[groups] != ']') return endpoint;
+  return std::to_string(*high >> 8) + "." + std::to_string(*high & 255) + "." +
+         std::to_string(*low >> 8) + "." + std::to_string(*low & 255) +
+         std::string(rest.substr(groups + 1));
+}
+
 std::vector<std::int64_t> parse_numbers(std::string_view text) {
   std::vector<std::int64_t> numbers;
   each_line(text, [&](std::string_view line) {

@@ -56,6 +56,10 @@ std::vector<FileLock> parse_locks(std::string_view text);
 std::vector<SocketInfo> parse_net_unix(std::string_view text);
 std::vector<SocketInfo> parse_net_inet(std::string_view text, std::string_view protocol);
 
+// An endpoint as one text whatever the table it stands in: an IPv4 address in an IPv6 socket
+// ("[0000:...:ffff:7f00:0001]:80") as IPv4.
+std::string plain_endpoint(const std::string& endpoint);
+
 // Numbers between blanks, as in /proc/PID/task/TID/children.
 std::vector<std::int64_t> parse_numbers(std::string_view text);
 

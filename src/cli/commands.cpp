@@ -302,6 +302,10 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
       app.add_subcommand("analyze", "Tell the story of one core, or of the cores of one incident");
   add_reading_options(*commands.analyze, arguments);
   add_report_options(*commands.analyze, arguments);
+  commands.analyze->add_flag(
+      "--endpoints", arguments.analyze.endpoints,
+      "Tell the addresses of sockets' other ends (private by default); files "
+      "are then written 0600");
   commands.analyze->add_option("FILES", arguments.files,
                                "[PROGRAM] CORE..., '-' is standard input");
   commands.render =

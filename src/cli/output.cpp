@@ -52,6 +52,23 @@ void write_format(const Analysis& analysis, Format format, const RenderOptions& 
   }
 }
 
+// Files made meanwhile are for their owner alone.
+class PrivateFiles {
+ public:
+  explicit PrivateFiles(bool wanted) : wanted_(wanted) {
+    if (wanted_) before_ = ::umask(S_IRWXG | S_IRWXO);
+  }
+  PrivateFiles(const PrivateFiles&) = delete;
+  PrivateFiles& operator=(const PrivateFiles&) = delete;
+  ~PrivateFiles() {
+    if (wanted_) ::umask(before_);
+  }
+
+ private:
+  bool wanted_;
+  mode_t before_ = 0;
+};
+
 void write_file(const Analysis& analysis, const Output& output, const ReportOptions& options) {
   struct stat about {};
   if (::stat(output.path.c_str(), &about) == 0 && !S_ISREG(about.st_mode)) {
@@ -67,6 +84,7 @@ void write_file(const Analysis& analysis, const Output& output, const ReportOpti
   // Whole or not at all: a reader never sees half a report.
   const std::string temporary = output.path + ".tmp." + std::to_string(::getpid());
   {
+    const PrivateFiles keep(!analysis.redaction.opted_in.empty());
     std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
     if (file) write_format(analysis, output.format, render_options(options, false), file);
     file.flush();

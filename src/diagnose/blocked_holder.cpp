@@ -157,6 +157,33 @@ LockWaiters lock_waiters(const Scene& scene, const Root& root) {
   return found;
 }
 
+// The process at the other end of a socket, where that is on this machine and has no core here.
+void tell_other_end(const Scene& scene, const Wait& wait, Finding& finding) {
+  const ResourceId id =
+      wait.on.size() == 1 ? wait.on.front().as<RefKind::resource>() : ResourceId{};
+  if (!id.known()) return;
+  for (const Owner& feeder : scene.resource(id).feeders) {
+    const ProcessId process = feeder.by.as<RefKind::process>();
+    if (!process.known() || scene.facts.processes[process.index].captured) continue;
+    finding.story.push_back(
+        {scene.name_of(process) + " has the other end; it has no core here.", feeder.evidence});
+    finding.path.push_back({id, Relation::fed_by, process, feeder.confidence, feeder.evidence});
+    finding.processes.push_back(process);
+  }
+}
+
+// What the one at the end of the chain waits for itself.
+void add_root_wait(const Scene& scene, ThreadId id, Finding& finding) {
+  const Wait& wait = *scene.thread(id).wait;
+  const ResourceId on =
+      wait.on.size() == 1 ? wait.on.front().as<RefKind::resource>() : ResourceId{};
+  if (!on.known() || !scene.resource(on).connection) return;
+  finding.path.push_back({id, Relation::waits_for, on, wait.confidence, wait.evidence});
+  if (std::ranges::find(finding.resources, on) == finding.resources.end())
+    finding.resources.push_back(on);
+  tell_other_end(scene, wait, finding);
+}
+
 Finding make_finding(const Scene& scene, const Root& root) {
   const ThreadFact& holder = scene.thread(root.thread);
   Finding finding;
@@ -175,6 +202,7 @@ Finding make_finding(const Scene& scene, const Root& root) {
   if (root.behind.size() + 1 > finding.threads.size())
     finding.story.push_back(
         {counted(root.behind.size(), "thread") + " in all are held up behind it.", {}});
+  add_root_wait(scene, root.thread, finding);
   const std::string& call = holder.wait->syscall_name;
   finding.headline = as_headline(counted(root.behind.size(), "thread") +
                                  (root.behind.size() == 1 ? " is" : " are") + " held up by " +
@@ -234,6 +262,14 @@ bool waits_for_answer(const ThreadFact& thread) {
   return std::ranges::find(calls, thread.wait->syscall_name) != calls.end();
 }
 
+// Somebody of this incident has the other end.
+bool is_fed_inside(const Scene& scene, ResourceId id) {
+  return std::ranges::any_of(scene.resource(id).feeders, [&](const Owner& feeder) {
+    const ProcessId process = feeder.by.as<RefKind::process>();
+    return !process.known() || scene.facts.processes[process.index].captured;
+  });
+}
+
 bool idles_or_waits(const ThreadFact& thread) {
   if (thread.state == ThreadState::running || thread.state == ThreadState::spinning) return false;
   static constexpr std::array<std::string_view, 11> sources{
@@ -256,7 +292,7 @@ std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
   const Frame* site = scene.site_of(waiter);
   const ThreadFact& thread = scene.thread(waiter);
   const ResourceId other_end = thread.wait->on.front().as<RefKind::resource>();
-  const bool inside = other_end.known() && !scene.resource(other_end).feeders.empty();
+  const bool inside = other_end.known() && is_fed_inside(scene, other_end);
   if (site == nullptr || !site->in_app.value_or(false) || inside) return std::nullopt;
   Finding finding;
   finding.pattern = "blocked-holder";
@@ -268,13 +304,15 @@ std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
   if (other_end.known()) finding.resources.push_back(other_end);
   finding.story = {
       {scene.name_of(waiter) + " " + what_it_does(scene, waiter) + where_of(scene, waiter) + ".",
-       thread.wait->evidence},
+       thread.wait->evidence}};
+  tell_other_end(scene, *thread.wait, finding);
+  finding.story.push_back(
       {"Nothing else in the process has work to do: it goes on when the other end answers, and "
        "waits for ever when that never happens.",
-       {}}};
+       {}});
   finding.headline = as_headline(site->function + " waits in " + thread.wait->syscall_name +
                                  " for an answer from outside");
-  finding.summary = {finding.story[0].text, finding.story[1].text};
+  finding.summary = {finding.story[0].text, finding.story.back().text};
   finding.location = Scene::location_of(site);
   finding.advice = {
       {"Give it a timeout (settimeout, SO_RCVTIMEO, poll) and say what happens when it runs out.",

@@ -17,7 +17,7 @@ std::string Scene::name_of(ThreadId id) const {
   const std::string number = fact.tid ? "LWP " + std::to_string(*fact.tid) : "a thread";
   const std::string name = plain_name_of(id);
   std::string full = name.empty() ? number : name + " (" + number + ")";
-  if (facts.processes.size() < 2 || !fact.process.known()) return full;
+  if (!has_several_processes(facts) || !fact.process.known()) return full;
   return full + " of " + name_of(fact.process);
 }
 
@@ -209,6 +209,16 @@ std::string object_phrase(const ResourceFact& resource, const Wait& wait) {
   return resource.details.empty() ? text : text + " (" + resource.details + ")";
 }
 
+// ", no data received for 12.3 s".
+std::string since_phrase(const ConnectionFact& connection, const Wait& wait) {
+  const bool writes = wait.mode == Mode::write;
+  const auto& ms = writes ? connection.sent_ms : connection.received_ms;
+  if (!ms) return {};
+  const bool never = (writes ? connection.sent_bytes : connection.received_bytes) == 0;
+  return std::string(writes ? ", no data sent for " : ", no data received for ") +
+         seconds_text(*ms) + (never ? ", since it was connected" : "");
+}
+
 std::string target_phrase(const Scene& scene, const Wait& wait) {
   const Ref on = wait.on.front();
   if (const auto thread = on.as<RefKind::thread>(); thread.known())
@@ -227,7 +237,12 @@ std::string target_phrase(const Scene& scene, const Wait& wait) {
   if (kind == WaitKind::spinlock) verb = "spins for ";
   if (wait.mode == Mode::write) verb = stream ? "waits to write to " : "waits to write-lock ";
   if (wait.mode == Mode::read) verb = stream ? "waits to read from " : "waits to read-lock ";
-  return verb + scene.label_of(resource);
+  const auto& connection = scene.resource(resource).connection;
+  if (!connection) return verb + scene.label_of(resource);
+  const bool asked = connection->sent_bytes.value_or(0) > 0 && connection->sent_ms &&
+                     connection->received_ms && *connection->sent_ms <= *connection->received_ms;
+  if (asked && wait.mode == Mode::read) verb = "waits for a reply on ";
+  return verb + scene.label_of(resource) + since_phrase(*connection, wait);
 }
 
 }  // namespace

@@ -64,6 +64,20 @@ void join_pipe(const Seen& home, const std::vector<Opened>& ends, ResourceId id,
   pipe.owner_unknown_text = "no process of this incident has its other end open";
 }
 
+// The other end is with a process that has no core here.
+void add_outside_feeder(const Seen& home, const SocketInfo& socket, ResourceId id, Ledger& ledger) {
+  if (socket.peer_pid <= 0) return;
+  const ProcessId process = absent_process(ledger, socket.peer_pid, {}, Fate::alive);
+  ProcessFact& fact = ledger.facts.processes[process.index];
+  if (fact.label.empty()) fact.label = clean_text(socket.peer_name, 64);
+  const auto& known = ledger.resource(id).feeders;
+  if (std::ranges::find(known, Ref(process), &Owner::by) != known.end()) return;
+  const EvidenceId evidence = ledger.add_evidence(side_car_evidence(
+      home, id, "a process that has no core here has the socket's other end open"));
+  ledger.resource(id).feeders.push_back(
+      {process, std::nullopt, Confidence::proved, Basis::side_car, {evidence}});
+}
+
 void join_socket(const Seen& home, const OpenFile& file, const OpenEnds& ends, ResourceId id,
                  Ledger& ledger) {
   const auto inode = inode_of_target(file.target, "socket");
@@ -73,14 +87,16 @@ void join_socket(const Seen& home, const OpenFile& file, const OpenEnds& ends, R
   if (socket == sockets.end() || socket->peer == 0) return;
   const std::string target = "socket:[" + std::to_string(socket->peer) + "]";
   const auto others = ends.find(target);
-  if (others == ends.end()) return;
-  for (const Opened& end : others->second) {
+  bool found = false;
+  for (const Opened& end : others == ends.end() ? std::vector<Opened>{} : others->second) {
     if (!same_machine(home, *end.by)) continue;
+    found = true;
     add_feeder(*end.by, id,
                "this process has the socket's other end open, as file descriptor " +
                    std::to_string(end.file->fd),
                ledger);
   }
+  if (!found) add_outside_feeder(home, *socket, id, ledger);
 }
 
 // The row of /proc/locks that a waiting row stands behind: rows of one lock have one number.

@@ -39,21 +39,6 @@ const Seen* find_parent(const Family& family, std::int64_t ppid) {
   return found == family.end() ? nullptr : found->get();
 }
 
-// A process known by its number alone.
-ProcessId absent_process(Ledger& ledger, std::int64_t pid, ProcessId parent, Fate fate) {
-  for (std::uint32_t p = 0; p < ledger.facts.processes.size(); ++p) {
-    const ProcessFact& known = ledger.facts.processes[p];
-    if (!known.captured && known.pid == pid) return {p};
-  }
-  ProcessFact fact;
-  fact.captured = false;
-  fact.pid = pid;
-  fact.parent = parent;
-  fact.fate = fate;
-  ledger.facts.processes.push_back(std::move(fact));
-  return {static_cast<std::uint32_t>(ledger.facts.processes.size() - 1)};
-}
-
 Fate fate_in(const SideCar* side_car, std::int64_t pid) {
   if (side_car == nullptr) return Fate::unknown;
   const auto has = [&](const auto& pids) { return std::ranges::find(pids, pid) != pids.end(); };
@@ -118,6 +103,20 @@ std::vector<std::byte> random_bytes(const View& view) {
 }
 
 }  // namespace
+
+ProcessId absent_process(Ledger& ledger, std::int64_t pid, ProcessId parent, Fate fate) {
+  for (std::uint32_t p = 0; p < ledger.facts.processes.size(); ++p) {
+    const ProcessFact& known = ledger.facts.processes[p];
+    if (!known.captured && known.pid == pid) return {p};
+  }
+  ProcessFact fact;
+  fact.captured = false;
+  fact.pid = pid;
+  fact.parent = parent;
+  fact.fate = fate;
+  ledger.facts.processes.push_back(std::move(fact));
+  return {static_cast<std::uint32_t>(ledger.facts.processes.size() - 1)};
+}
 
 bool forked_kin(const View& a, const View& b) {
   if (a.core.auxv_value(elf::at_random) != b.core.auxv_value(elf::at_random)) return false;

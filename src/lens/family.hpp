@@ -21,6 +21,9 @@ bool forked_kin(const View& a, const View& b);
 // because the two are relatives.
 bool same_machine(const Seen& a, const Seen& b);
 
+// A process known by its number alone; made on the first call.
+ProcessId absent_process(Ledger& ledger, std::int64_t pid, ProcessId parent, Fate fate);
+
 // The steps, internal to the stage.
 void join_children(const Family& family, Ledger& ledger);  // process_exit waits
 void join_shared_memory(const Family& family, Ledger& ledger);

@@ -20,6 +20,7 @@ struct View {
   std::uint32_t first_thread = 0;  // the incident's earlier processes have those before
   std::uint32_t first_module = 0;
   const SideCar* side_car = nullptr;  // none lay beside the core
+  bool endpoints = false;             // addresses of sockets may be told
 
   // The thread of the incident that is the core's i-th, and the other way round.
   ThreadId thread_id(std::size_t i) const { return {first_thread + static_cast<std::uint32_t>(i)}; }

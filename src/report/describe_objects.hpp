@@ -12,6 +12,21 @@ void describe(Io& io, As<Io, Place>& place) {
 }
 
 template <class Io>
+void describe(Io& io, As<Io, ConnectionFact>& connection) {
+  io.must("protocol", connection.protocol);
+  io.may("state", connection.state);
+  io.may("scope", connection.scope);
+  io.may("port", connection.port);
+  io.may("peer", connection.peer);
+  io.may("received_ms", connection.received_ms);
+  io.may("sent_ms", connection.sent_ms);
+  io.may("received_bytes", connection.received_bytes);
+  io.may("sent_bytes", connection.sent_bytes);
+  io.may("unread_bytes", connection.unread_bytes);
+  io.may("untaken_bytes", connection.untaken_bytes);
+}
+
+template <class Io>
 void describe(Io& io, As<Io, ResourceFact>& resource) {
   io.identity(RefKind::resource);
   io.must("kind", resource.kind);
@@ -31,6 +46,7 @@ void describe(Io& io, As<Io, ResourceFact>& resource) {
     });
     io.may("waiters", resource.state_waiters);
   });
+  io.may("connection", resource.connection);
   io.must("owners", resource.owners);
   io.may("feeders", resource.feeders);
   const bool unowned = known(resource.owner_unknown_code) || known(resource.owner_unknown_text);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.hpp"
+#include "waits/graph.hpp"
 
 namespace coldcase::report {
 
@@ -27,7 +28,7 @@ std::string named(const Analysis& analysis, ThreadId id, const char* before_tid)
   if (name.empty()) name = "thread";
   if (thread.tid) name += std::string(" (") + before_tid + std::to_string(*thread.tid) + ")";
   // Only where tids alone could mislead: several processes in one report.
-  if (analysis.facts.processes.size() > 1 && thread.process.known()) {
+  if (has_several_processes(analysis.facts) && thread.process.known()) {
     const auto& place = analysis.facts.processes[thread.process.index].mpi;
     name += " of " + (place ? "rank " + std::to_string(place->rank)
                             : process_name(analysis, thread.process));

@@ -44,6 +44,14 @@ void describe(Io& io, SocketInfo& socket) {
   io.text("remote", socket.remote);
   io.text("state", socket.state);
   io.word("peer", socket.peer);
+  io.known("peer_pid", socket.peer_pid);
+  io.text("peer_name", socket.peer_name);
+  io.maybe_count("received_ms", socket.tcp.received_ms);
+  io.maybe_count("sent_ms", socket.tcp.sent_ms);
+  io.maybe_count("received_bytes", socket.tcp.received_bytes);
+  io.maybe_count("sent_bytes", socket.tcp.sent_bytes);
+  io.maybe_count("unread_bytes", socket.tcp.unread_bytes);
+  io.maybe_count("untaken_bytes", socket.tcp.untaken_bytes);
 }
 
 template <class Io>

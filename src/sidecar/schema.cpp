@@ -301,9 +301,56 @@ R"schema({
       "type": "string"
      },
      "peer": {
-      "description": "unix: inode of the other end.",
+      "description": "Inode of the other end, where that is on this machine (unix; TCP within one network namespace).",
       "type": "string",
       "pattern": "^0x(0|[1-9a-f][0-9a-f]{0,15})$"
+     },
+     "peer_pid": {
+      "description": "The lowest numbered process that has the other end open.",
+      "type": "integer",
+      "minimum": 1,
+      "maximum": 2147483647
+     },
+     "peer_name": {
+      "description": "Its comm.",
+      "type": "string",
+      "maxLength": 1025
+     },
+     "received_ms": {
+      "description": "TCP: how long ago data last came in, or since the connection was made where none ever did.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 9007199254740991
+     },
+     "sent_ms": {
+      "description": "TCP: the same for data that went out.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 9007199254740991
+     },
+     "received_bytes": {
+      "description": "TCP: came in, in all.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 9007199254740991
+     },
+     "sent_bytes": {
+      "description": "TCP: went out, in all.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 9007199254740991
+     },
+     "unread_bytes": {
+      "description": "TCP: came in, and the process has not read it.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 9007199254740991
+     },
+     "untaken_bytes": {
+      "description": "TCP: the process wrote it, and the other end has not taken it.",
+      "type": "integer",
+      "minimum": 0,
+      "maximum": 9007199254740991
      }
     }
    }

@@ -26,13 +26,25 @@ struct OpenFile {
   std::optional<std::int64_t> child;     // pidfd: the process
 };
 
+// What a TCP connection has moved, and how long before the side-car was taken it last did.
+struct TcpState {
+  // Since data last came in, or went out; since the connection was made where none ever did.
+  std::optional<std::uint64_t> received_ms, sent_ms;
+  std::optional<std::uint64_t> received_bytes, sent_bytes;  // in all
+  std::optional<std::uint64_t> unread_bytes;                // came in, and nobody has read it
+  std::optional<std::uint64_t> untaken_bytes;  // was written, and the other end has not taken it
+};
+
 // One socket of /proc/net/{unix,tcp,tcp6,udp,udp6} that the process has open.
 struct SocketInfo {
   std::uint64_t inode = 0;
   std::string protocol;       // unix, tcp, tcp6, udp, udp6
   std::string local, remote;  // "10.0.0.1:443", a unix path; empty unknown
   std::string state;          // ESTABLISHED, LISTEN ...
-  std::uint64_t peer = 0;     // unix: inode of the other end; 0 unknown
+  std::uint64_t peer = 0;     // inode of the other end, on the same machine; 0 unknown
+  std::int64_t peer_pid = 0;  // a process that has the other end open; 0 unknown
+  std::string peer_name;      // its comm
+  TcpState tcp;
 };
 
 // One row of /proc/PID/task/TID.

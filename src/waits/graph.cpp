@@ -207,6 +207,15 @@ bool is_queued(const Facts& facts, const ResourceFact& future) {
          facts.resources[future.part_of.index].kind == WaitKind::queue;
 }
 
+bool has_several_processes(const Facts& facts) {
+  std::size_t captured = 0;
+  for (const ProcessFact& process : facts.processes) {
+    captured += process.captured ? 1 : 0;
+    if (captured > 1) return true;
+  }
+  return false;
+}
+
 ThreadId main_thread(const Facts& facts, ProcessId process) {
   return Members(facts).main(process);
 }

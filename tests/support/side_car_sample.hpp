@@ -44,8 +44,11 @@ inline SideCar full_side_car() {
   child.fd = 8;
   child.child = -1;
   side_car.files = {file, poll, counter, child};
-  side_car.sockets = {{77, "unix", "@x", "", "CONNECTED", 78},
-                      {79, "tcp", "10.0.0.1:443", "10.0.0.2:5", "ESTABLISHED", 0}};
+  side_car.sockets = {{77, "unix", "@x", "", "CONNECTED", 78, 0, "", {}},
+                      {79, "tcp", "10.0.0.1:443", "10.0.0.2:5", "ESTABLISHED", 80, 0, "", {}}};
+  side_car.sockets[1].peer_pid = 4711;
+  side_car.sockets[1].peer_name = "server";
+  side_car.sockets[1].tcp = {12300, 12000, 0, 6, 1, std::uint64_t{1} << 33};
   side_car.mappings = {{{Addr{0x1000}, Addr{0x3000}}, 0x2000, 0xfe00, 12, true, "/dev/shm/sem.x"}};
   side_car.locks = {{"posix", true, true, 1, -1, 0xfe00, 12, 0, 255},
                     {"flock", false, false, 2, 812, 0xfe00, 13, 0, {}}};

@@ -205,5 +205,70 @@ TEST_CASE("a lone thread that waits for one answer", "[hang]") {
   }
 }
 
+// What a side-car adds to it: since when, and who has the other end.
+struct Asked : Tree {
+  ThreadId main = thread("main");
+  ResourceId line = lock("a TCP socket to port 80 of this machine", WaitKind::socket, "");
+
+  Asked() {
+    waits_in(main, line, "recvfrom");
+    Frame ask = native_frame("ask", "/src/ask.c", 3);
+    ask.in_app = true;
+    stack(main, {native_frame("recv"), ask}, 1);
+    ConnectionFact connection;
+    connection.protocol = "tcp";
+    connection.received_ms = 12'300;
+    connection.sent_ms = 12'000;
+    connection.received_bytes = 50;
+    connection.sent_bytes = 6;
+    at(line).connection = connection;
+  }
+};
+
+TEST_CASE("since when a reply is missing", "[hang]") {
+  Asked asked;
+  SECTION("it asked, and nothing came since") {
+    CHECK(contains(story_of(diagnosed_tree(asked)),
+                   "waits for a reply on a TCP socket to port 80 of this machine, no data received "
+                   "for 12.3 s"));
+  }
+  SECTION("something came after it had asked") {
+    asked.at(asked.line).connection->received_ms = 11'000;
+    CHECK(contains(story_of(diagnosed_tree(asked)),
+                   "waits to read from a TCP socket to port 80 of this machine, no data received "
+                   "for 11.0 s"));
+  }
+  SECTION("it never asked, and nothing ever came") {
+    asked.at(asked.line).connection->received_bytes = 0;
+    asked.at(asked.line).connection->sent_bytes = 0;
+    CHECK(contains(story_of(diagnosed_tree(asked)),
+                   "waits to read from a TCP socket to port 80 of this machine, no data received "
+                   "for 12.3 s, since it was connected"));
+  }
+  SECTION("the kernel did not say") {
+    asked.at(asked.line).connection->received_ms.reset();
+    CHECK_FALSE(contains(story_of(diagnosed_tree(asked)), "no data received"));
+  }
+}
+
+TEST_CASE("who has the other end of a socket", "[hang]") {
+  Asked asked;
+  const ProcessId server = asked.child(false);
+  asked.analysis.facts.processes[server.index].label = "server";
+  asked.feeds(server, asked.line);
+  SECTION("a process that has no core here") {
+    const Analysis analysis = diagnosed_tree(asked);
+    REQUIRE(patterns_of(analysis) == Words{"blocked-holder"});
+    CHECK(contains(story_of(analysis), "has the other end; it has no core here."));
+    CHECK(analysis.findings[0].processes == std::vector<ProcessId>{server});
+    // One process has a core: its threads need no process to be told by.
+    CHECK_FALSE(contains(analysis.findings[0].story[0].text, " of process"));
+  }
+  SECTION("a process of the incident") {
+    asked.analysis.facts.processes[server.index].captured = true;
+    CHECK(patterns_of(diagnosed_tree(asked)).empty());
+  }
+}
+
 }  // namespace
 }  // namespace coldcase

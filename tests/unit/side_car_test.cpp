@@ -88,6 +88,11 @@ TEST_CASE("what is written is read back") {
   CHECK(read->tasks.at(0).inner_tid == 3);
   CHECK(read->tasks.at(1).name == "pool \"1\"");
   CHECK(read->find_file(5)->target == "anon_inode:[eventpoll]");
+  CHECK(read->find_socket(79)->peer_pid == 4711);
+  CHECK(read->find_socket(79)->tcp.received_ms == 12300);
+  CHECK(read->find_socket(79)->tcp.received_bytes == 0);
+  CHECK(read->find_socket(79)->tcp.untaken_bytes == std::uint64_t{1} << 33);
+  CHECK_FALSE(read->find_socket(77)->tcp.received_ms);
 }
 
 TEST_CASE("a name that is no text is written as text") {

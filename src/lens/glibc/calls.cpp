@@ -262,6 +262,48 @@ WaitKind kind_of(const SystemCall& call) {
   return WaitKind::unknown;
 }
 
+// What the kernel said of the connection when the side-car was taken.
+std::string moved_text(const ConnectionFact& connection, bool writes) {
+  const auto since = [](std::uint64_t ms) { return seconds_text(ms) + " before"; };
+  std::string came, went;
+  if (connection.received_ms)
+    came = connection.received_bytes == 0
+               ? "nothing has come in since it was connected, " + since(*connection.received_ms)
+               : "data last came in " + since(*connection.received_ms);
+  if (connection.sent_ms)
+    went = connection.sent_bytes == 0 ? "nothing has gone out"
+                                      : "data last went out " + since(*connection.sent_ms);
+  std::string text = writes ? went : came;
+  const std::string& other = writes ? came : went;
+  if (!text.empty() && !other.empty()) text += ", ";
+  text += other;
+  if (connection.unread_bytes.value_or(0) > 0)
+    text += ", " + std::to_string(*connection.unread_bytes) + " bytes that came in are unread";
+  if (connection.untaken_bytes.value_or(0) > 0)
+    text +=
+        ", " + std::to_string(*connection.untaken_bytes) + " bytes are not taken by the other end";
+  return text;
+}
+
+void add_connection_evidence(const LensContext& context, ThreadId thread, Wait& wait) {
+  const ResourceId id =
+      wait.on.size() == 1 ? wait.on.front().as<RefKind::resource>() : ResourceId{};
+  const auto* connection = id.known() && context.ledger.resource(id).connection
+                               ? &*context.ledger.resource(id).connection
+                               : nullptr;
+  const std::string moved =
+      connection == nullptr ? "" : moved_text(*connection, wait.mode == Mode::write);
+  if (moved.empty()) return;
+  Evidence evidence;
+  evidence.claim = "when the side-car was taken: " + moved;
+  evidence.basis = Basis::side_car;
+  evidence.thread = thread;
+  evidence.resource = id;
+  evidence.source =
+      "the kernel's socket diagnosis: tcp_info.tcpi_last_data_recv, tcpi_last_data_sent";
+  wait.evidence.push_back(context.ledger.add_evidence(std::move(evidence)));
+}
+
 // Behind a lock of another process, not for work.
 bool stands_in_line(const Wait& wait) {
   return wait.kind == WaitKind::file_lock;
@@ -294,6 +336,7 @@ void wait_in_call(const LensContext& context, std::size_t i) {
   evidence.frame = wait.frame;
   if (wait.on.size() == 1) evidence.resource = wait.on.front().as<RefKind::resource>();
   wait.evidence.push_back(context.ledger.add_evidence(std::move(evidence)));
+  add_connection_evidence(context, id, wait);
   context.ledger.thread(id).state = stands_in_line(wait) ? ThreadState::blocked : ThreadState::idle;
   context.ledger.set_wait(id, std::move(wait));
 }

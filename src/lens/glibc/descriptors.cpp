@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "base/text.hpp"
+#include "lens/glibc/endpoints.hpp"
 
 namespace coldcase {
 namespace {
@@ -12,25 +13,53 @@ struct Shown {
   std::string key;  // equal for the same object
   WaitKind kind = WaitKind::unknown;
   std::string label;
+  std::optional<ConnectionFact> connection{};
 };
 
-// Hosts and paths of sockets are private: protocol and port alone.
-std::string port_of(std::string_view endpoint) {
-  const auto colon = endpoint.rfind(':');
-  const std::string_view port = colon == std::string_view::npos ? "" : endpoint.substr(colon + 1);
-  const bool digits = !port.empty() && port.size() <= 5 &&
-                      std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; });
-  return digits && port != "0" ? std::string(port) : std::string();
+std::string_view place_of(AddressScope scope) {
+  switch (scope) {
+    case AddressScope::loopback:
+      return " of this machine";
+    case AddressScope::private_network:
+      return " in a private network";
+    case AddressScope::link_local:
+      return " on the local link";
+    case AddressScope::public_network:
+      return " at a public address";
+  }
+  return {};
 }
 
-std::string label_of_socket(const SocketInfo& socket) {
-  if (socket.protocol == "unix") return "a unix socket";
-  std::string label = socket.protocol.starts_with("tcp") ? "a TCP " : "a UDP ";
+// Hosts and paths of sockets are private, unless they were asked for.
+ConnectionFact connection_of(const SocketInfo& socket, bool endpoints) {
+  ConnectionFact fact;
   const bool listens = socket.state == "LISTEN";
+  const bool unix_socket = socket.protocol == "unix";
+  fact.protocol = unix_socket ? "unix" : socket.protocol.starts_with("tcp") ? "tcp" : "udp";
+  fact.state = clean_text(socket.state, 32);
+  if (endpoints) fact.peer = clean_text(listens ? socket.local : socket.remote, 256);
+  if (!unix_socket) {
+    fact.port = port_of(listens ? socket.local : socket.remote);
+    if (!listens) fact.scope = scope_of(socket.remote);
+  }
+  fact.received_ms = socket.tcp.received_ms;
+  fact.sent_ms = socket.tcp.sent_ms;
+  fact.received_bytes = socket.tcp.received_bytes;
+  fact.sent_bytes = socket.tcp.sent_bytes;
+  fact.unread_bytes = socket.tcp.unread_bytes;
+  fact.untaken_bytes = socket.tcp.untaken_bytes;
+  return fact;
+}
+
+std::string label_of_connection(const ConnectionFact& fact) {
+  const std::string peer = fact.peer.empty() ? "" : " " + fact.peer;
+  if (fact.protocol == "unix") return "a unix socket" + peer;
+  const bool listens = fact.state == "LISTEN";
+  std::string label = fact.protocol == "tcp" ? "a TCP " : "a UDP ";
   label += listens ? "socket listening" : "socket";
-  const std::string port = port_of(listens ? socket.local : socket.remote);
-  if (!port.empty()) label += (listens ? " on port " : " to port ") + port;
-  return label;
+  if (fact.port) label += (listens ? " on port " : " to port ") + std::to_string(*fact.port);
+  if (fact.scope) label += place_of(*fact.scope);
+  return label + peer;
 }
 
 std::string number_of(std::int64_t fd) {
@@ -44,8 +73,9 @@ Shown show_open_file(const View& view, const OpenFile& file, std::int64_t fd) {
   if (inode_of_target(target, "pipe")) return {target, WaitKind::pipe, "a pipe" + number};
   if (const auto inode = inode_of_target(target, "socket")) {
     const SocketInfo* socket = view.side_car->find_socket(*inode);
-    const std::string label = socket == nullptr ? "a socket" : label_of_socket(*socket);
-    return {target, WaitKind::socket, label + number};
+    if (socket == nullptr) return {target, WaitKind::socket, "a socket" + number, {}};
+    const ConnectionFact connection = connection_of(*socket, view.endpoints);
+    return {target, WaitKind::socket, label_of_connection(connection) + number, connection};
   }
   const std::string own = "fd:" + std::to_string(view.process.index) + ":" + std::to_string(fd);
   if (target == "anon_inode:[eventpoll]")
@@ -94,6 +124,7 @@ ResourceId resource_of_descriptor(const View& view, Ledger& ledger, std::int64_t
   ResourceFact& fact = ledger.resource(id);
   if (!fact.label.empty()) return id;
   fact.label = shown.label;
+  fact.connection = shown.connection;
   fact.state = LockState::waiting;
   fact.owner_unknown_code = file == nullptr ? "not_in_core" : "no_owner";
   fact.owner_unknown_text = file == nullptr
