@@ -153,13 +153,43 @@ std::optional<Located> find_without_runtime(const View& view) {
   return std::nullopt;
 }
 
+std::optional<Located> scan(const View& view, const Module& module, const Layout& layout) {
+  const auto at = scan_for_runtime(view, module, layout);
+  if (!at) return std::nullopt;
+  Located located;
+  located.module = &module;
+  located.by_shape = true;
+  located.at = *at;
+  located.table = &layout;
+  set_version(view, located);
+  return located;
+}
+
+// A program with the interpreter inside whose file is not here, and no module of the library's is
+// mapped: only what is there whole speaks for it.
+std::optional<Located> find_in_executable(const View& view) {
+  const std::size_t last = view.modules.list.size() - 1;
+  const Module& module = view.modules.list[std::min(view.modules.executable, last)];
+  if (module.file) return std::nullopt;
+  if (const auto at = scan_for_description(view, module)) {
+    Located located = look_at(view, {&module, *at});
+    located.by_shape = true;
+    return located;
+  }
+  for (const Layout& layout : layouts()) {
+    if (find_version_text(view, module, layout.minor).empty()) continue;
+    if (auto located = scan(view, module, layout)) return located;
+  }
+  return std::nullopt;
+}
+
 // A module without a file, that an interpreter's name or its extension modules speak for.
 std::optional<Located> find_by_shape(const View& view) {
   const bool python = std::ranges::any_of(view.modules.list, [](const Module& module) {
     return module.path.find("python3.") != std::string::npos ||
            module.path.find(".cpython-3") != std::string::npos;
   });
-  if (!python) return std::nullopt;
+  if (!python) return find_in_executable(view);
   std::optional<Located> unread;
   for (const Module& module : view.modules.list) {
     if (module.file) continue;
@@ -173,16 +203,12 @@ std::optional<Located> find_by_shape(const View& view) {
     for (const Layout& layout : layouts()) {
       if (hinted && layout.minor != *hinted) continue;
       if (!hinted && find_version_text(view, module, layout.minor).empty()) continue;
-      Located located;
-      located.module = &module;
-      located.by_shape = true;
-      if (const auto at = scan_for_runtime(view, module, layout)) {
-        located.at = *at;
-        located.table = &layout;
-      }
-      set_version(view, located);
-      if (located.table != nullptr) return located;
-      if (!unread) unread = std::move(located);
+      if (auto located = scan(view, module, layout)) return located;
+      if (unread) continue;
+      unread.emplace();
+      unread->module = &module;
+      unread->by_shape = true;
+      set_version(view, *unread);
     }
   }
   return unread;
