@@ -4,6 +4,7 @@
 
 #include "base/text.hpp"
 #include "image/walk.hpp"
+#include "lens/cpython/values.hpp"
 
 namespace coldcase::cpython {
 namespace {
@@ -117,7 +118,7 @@ class Reader {
     if (fresh) {
       EventLoop loop;
       loop.at = at;
-      loop.type = objects_.type_name(at);
+      loop.type = loop_type(objects_, at);
       world_.loops.push_back(std::move(loop));
     }
     return world_.loops[known->second];
@@ -234,6 +235,11 @@ void set_thread(const Objects& objects, const Pthreads& pthreads, EventLoop& loo
 }
 
 }  // namespace
+
+std::string loop_type(const Objects& objects, Addr loop) {
+  const std::string name(last_part(objects.type_name(loop)));
+  return module_of_class(objects, loop).starts_with("uvloop") ? "uvloop." + name : name;
+}
 
 // BaseEventLoop keeps these in its dict. uvloop's keeps them in C: its deque is found among the
 // words of the object.

@@ -117,6 +117,15 @@ void set_version(const View& view, Located& located) {
   }
 }
 
+// PY_VERSION_HEX: "3.14.2", "3.15.0b1".
+std::string text_of_version(std::uint32_t hex) {
+  const std::uint32_t level = hex >> 4 & 0xf;
+  const std::string_view stage = level == 0xa ? "a" : level == 0xb ? "b" : level == 0xc ? "rc" : "";
+  return std::to_string(hex >> 24) + "." + std::to_string(hex >> 16 & 0xff) + "." +
+         std::to_string(hex >> 8 & 0xff) + std::string(stage) +
+         (stage.empty() ? "" : std::to_string(hex & 0xf));
+}
+
 Located look_at(const View& view, const Found& found) {
   Located located;
   located.module = found.module;
@@ -124,8 +133,7 @@ Located look_at(const View& view, const Found& found) {
   const auto self = read_self_description(view.image, found.at);
   if (self) {
     located.free_threaded = self->free_threaded;
-    located.version = "3." + std::to_string(self->version >> 16 & 0xff) + "." +
-                      std::to_string(self->version >> 8 & 0xff);
+    located.version = text_of_version(self->version);
     located.known_version = self->layout.minor != 0;
     if (!self->free_threaded && self->layout.minor != 0 && fits(view.image, found.at, self->layout))
       located.own_layout = self->layout;
