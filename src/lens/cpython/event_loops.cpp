@@ -141,6 +141,8 @@ class Reader {
                             ? objects_.find_item(*dict, "__asyncio_running_event_loop__")
                             : std::nullopt;
     if (!holder) return {};
+    // To 3.11 an object that has the loop and its process's number, in 3.12 the loop itself.
+    if (objects_.type_name(*holder).ends_with("Loop")) return *holder;
     const auto loop = image.read_pointer(offset_by(*holder, holder_loop));
     return loop && objects_.type_name(*loop).ends_with("Loop") ? *loop : Addr{};
   }
