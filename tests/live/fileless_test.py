@@ -5,9 +5,9 @@
 
 `file gone`: the interpreter is a copy that is deleted before the analysis; `embedded`: the static
 library inside a stripped program, `embedded gone`: that is deleted, too; `stripped`: a library with
-its exported symbols only. `newer`, `beta`, `free-threaded`: in the core the runtime's description of
-itself says that it is one that no coldcase can know; `other name`: the file's name says so. Exit
-status: 0 all passed, 1 not, 77 nothing could be tried.
+its exported symbols only. `newer`, `beta`, `free-threaded`: in the core the runtime's description
+of itself says that it is one that no coldcase can know; `other name`: the file's name says so, and
+for `other name gone` it is deleted. Exit status: 0 all passed, 1 not, 77 nothing could be tried.
 """
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def make(row: Row, folder: str, built: str) -> makecore.Core:
     home = os.path.join(folder, "interpreter")
     if row.kind.startswith("embedded"):
         path = embedded(row.python, home)
-    elif row.kind == "other name":
+    elif row.kind.startswith("other name"):
         path = copied(row.python, home, leave, "python3.99")
     elif row.kind in UNKNOWN:
         path = row.python.path
@@ -161,10 +161,10 @@ def judge(row: Row, program: str, core: makecore.Core) -> List[str]:
     notes = [note.get("code") for note in report.get("notes", [])]
     gone = row.kind.endswith("gone")
     problems = []
+    if row.kind in UNKNOWN or row.kind.startswith("other name") or is_without_gil(row):
+        return check_unread(report, notes, code, row.kind)
     if gone and "python-file-missing" not in notes:
         problems.append("no note says that the interpreter's file is missing")
-    if row.kind in (*UNKNOWN, "other name") or is_without_gil(row):
-        return problems + check_unread(report, notes, code, row.kind)
     truth = dict(core.truth)
     if gone:
         truth.pop("callback", None)  # the functions by which it is found have no names
@@ -213,6 +213,7 @@ def kinds_of(python: makecore.Python, program: str) -> Iterator[str]:
         yield "stripped"
     if program == "abba_lock" and system and minor <= 12:
         yield "other name"
+        yield "other name gone"
     if program == "abba_lock" and minor >= 13:
         yield from UNKNOWN
 

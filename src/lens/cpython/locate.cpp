@@ -191,6 +191,30 @@ std::optional<Located> find_in_executable(const View& view) {
   return std::nullopt;
 }
 
+// In a module without a file; without a layout when only its name or its text tells the version.
+std::optional<Located> find_in(const View& view, const Module& module) {
+  const auto hinted = minor_from_name(module.name());
+  if (module.file || (!hinted && !is_likely(view, module))) return std::nullopt;
+  if (const auto at = scan_for_description(view, module)) {
+    Located located = look_at(view, {&module, *at});
+    located.by_shape = true;
+    return located;
+  }
+  bool told = hinted.has_value();
+  for (const Layout& layout : layouts()) {
+    if (hinted && layout.minor != *hinted) continue;
+    if (!hinted && find_version_text(view, module, layout.minor).empty()) continue;
+    if (auto located = scan(view, module, layout)) return located;
+    told = true;
+  }
+  if (!told) return std::nullopt;
+  Located unread;
+  unread.module = &module;
+  unread.by_shape = true;
+  set_version(view, unread);
+  return unread;
+}
+
 // A module without a file, that an interpreter's name or its extension modules speak for.
 std::optional<Located> find_by_shape(const View& view) {
   const bool python = std::ranges::any_of(view.modules.list, [](const Module& module) {
@@ -200,24 +224,9 @@ std::optional<Located> find_by_shape(const View& view) {
   if (!python) return find_in_executable(view);
   std::optional<Located> unread;
   for (const Module& module : view.modules.list) {
-    if (module.file) continue;
-    const auto hinted = minor_from_name(module.name());
-    if (!hinted && !is_likely(view, module)) continue;
-    if (const auto at = scan_for_description(view, module)) {
-      Located located = look_at(view, {&module, *at});
-      located.by_shape = true;
-      return located;
-    }
-    for (const Layout& layout : layouts()) {
-      if (hinted && layout.minor != *hinted) continue;
-      if (!hinted && find_version_text(view, module, layout.minor).empty()) continue;
-      if (auto located = scan(view, module, layout)) return located;
-      if (unread) continue;
-      unread.emplace();
-      unread->module = &module;
-      unread->by_shape = true;
-      set_version(view, *unread);
-    }
+    auto located = find_in(view, module);
+    if (located && (located->layout() != nullptr || located->at.value != 0)) return located;
+    if (located && !unread) unread = std::move(located);
   }
   return unread;
 }
