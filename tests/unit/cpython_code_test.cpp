@@ -192,6 +192,10 @@ class Heap {
   void put(std::uint64_t at, std::int64_t offset, T value) {
     patch(bytes_, at + static_cast<std::uint64_t>(offset) - base, value);
   }
+  void put_bytes(std::uint64_t at, std::int64_t offset, std::string_view text) {
+    for (std::size_t i = 0; i < text.size(); ++i)
+      put(at, offset + static_cast<std::int64_t>(i), text[i]);
+  }
   std::uint64_t room(std::uint64_t size) {
     const std::uint64_t at = next_ + 0x40;  // space in front for what lies before an object
     next_ = at + ((size + 15) & ~std::uint64_t{15});
@@ -199,7 +203,7 @@ class Heap {
   }
   std::uint64_t raw(std::string_view text) {
     const std::uint64_t at = room(text.size() + 1);
-    for (std::size_t i = 0; i < text.size(); ++i) put(at, static_cast<std::int64_t>(i), text[i]);
+    put_bytes(at, 0, text);
     return at;
   }
 
@@ -777,7 +781,7 @@ TEST_CASE("the runtime of 3.14 and 3.15 tells its own offsets", "[cpython]") {
       GENERATE(Told{0x030e0af0, 40, 344, 640, 88, 656}, Told{0x030f02f0, 40, 408, 736, 88, 760});
   Heap heap(static_cast<int>(told.version >> 16 & 0xff));
   const std::uint64_t runtime = heap.room(1024);
-  heap.put(runtime, 0, std::uint64_t{0x7970627567656478});  // "xdebugpy"
+  heap.put_bytes(runtime, 0, "xdebugpy");
   heap.put(runtime, 8, told.version);
   heap.put(runtime, told.head, std::uint64_t{808});
   heap.put(runtime, told.lines, std::uint64_t{144});
@@ -831,13 +835,13 @@ TEST_CASE("a field is in every version's layout, or in none after it went away",
 TEST_CASE("the runtime of 3.13 tells its own offsets", "[cpython]") {
   Heap heap(13);
   const std::uint64_t runtime = heap.room(1024);
-  heap.put(runtime, 0, std::uint64_t{0x7970627567656478});  // "xdebugpy"
-  heap.put(runtime, 8, std::uint64_t{0x030d01f0});          // 3.13.1
-  heap.put(runtime, 40, std::uint64_t{640});                // _PyRuntimeState.interpreters.head
-  heap.put(runtime, 304, std::uint64_t{144});               // PyCodeObject.co_linetable
-  heap.put(runtime, 560, std::uint64_t{48});                // sizeof(PyASCIIObject)
-  heap.put(runtime, 80, std::uint64_t{7000});               // PyInterpreterState.gc
-  heap.put(runtime, 576, std::uint64_t{100});               // _gc_runtime_state.collecting
+  heap.put_bytes(runtime, 0, "xdebugpy");
+  heap.put(runtime, 8, std::uint64_t{0x030d01f0});  // 3.13.1
+  heap.put(runtime, 40, std::uint64_t{640});        // _PyRuntimeState.interpreters.head
+  heap.put(runtime, 304, std::uint64_t{144});       // PyCodeObject.co_linetable
+  heap.put(runtime, 560, std::uint64_t{48});        // sizeof(PyASCIIObject)
+  heap.put(runtime, 80, std::uint64_t{7000});       // PyInterpreterState.gc
+  heap.put(runtime, 576, std::uint64_t{100});       // _gc_runtime_state.collecting
   const auto read = [&] {
     const Objects objects = heap.objects();
     return read_self_description(objects.image(), Addr{runtime});
