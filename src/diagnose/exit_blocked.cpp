@@ -14,6 +14,10 @@ struct ExitPlace {
   std::string_view function, file, what;
   std::string_view other_way;  // out, beside telling the waiter to end
 };
+constexpr std::string_view by_atexit =
+    "which runs what was registered for the program's end (atexit)";
+constexpr std::string_view let_time_out =
+    "Or let the function that atexit calls wait with a timeout.";
 constexpr std::array exit_places{
     ExitPlace{true, "_python_exit", "concurrent/futures/thread.py",
               "which waits for every worker of every ThreadPoolExecutor",
@@ -21,15 +25,16 @@ constexpr std::array exit_places{
               "then it hangs there, and not where nobody looks."},
     ExitPlace{true, "_shutdown", "threading.py",
               "which waits for every thread that is not a daemon",
-              "Or make it a daemon, when it may be cut off anywhere."},
+              "Or make the thread a daemon, when it may be cut off anywhere."},
     ExitPlace{true, "_exit_function", "multiprocessing/util.py",
               "which waits for every child process that is not a daemon",
-              "Or make it a daemon: multiprocessing ends such children at the exit."},
+              "Or make the child a daemon: multiprocessing ends such children at the exit."},
+    ExitPlace{false, "atexit_callfuncs", "", by_atexit, let_time_out},
+    ExitPlace{false, "_PyAtExit_Call", "", by_atexit, let_time_out},
     ExitPlace{false, "exit", "", "", ""},
     ExitPlace{false, "__run_exit_handlers", "", "", ""},
-    ExitPlace{false, "Py_FinalizeEx", "",
-              "which runs what was registered for the program's end (atexit)",
-              "Or let the function that atexit calls wait with a timeout."},
+    ExitPlace{false, "Py_FinalizeEx", "", by_atexit, let_time_out},
+    ExitPlace{false, "_Py_Finalize", "", by_atexit, let_time_out},  // 3.13
 };
 
 struct Exit {
@@ -89,8 +94,16 @@ std::string why_never(const Scene& scene, const Wait& wait) {
   if (wait.kind == WaitKind::python_lock && on.known() && scene.resource(on).owners.empty())
     return "Nobody alive is known to hold it: most likely it was taken, and never released, by the "
            "part of the program that has ended.";
-  return "It ends when that comes, and nothing else in the program is left to do: the program "
-         "does not exit before.";
+  return "The program exits when that comes, and not before.";
+}
+
+std::string waiter_text(const Scene& scene, ThreadId id, const std::string& act, bool process) {
+  const Wait& wait = *scene.thread(id).wait;
+  const std::string who = site_name(scene, id);
+  if (!process && !act.empty()) return who + " waits for somebody to " + act;
+  if (!process && wait.kind == WaitKind::python_lock && !wait.on.empty())
+    return who + " " + wait_phrase(scene, id);
+  return std::string("it waits for a ") + (process ? "child process in " : "thread in ") + who;
 }
 
 std::string advise(const Wait& wait, const std::string& act, bool process) {
@@ -128,10 +141,8 @@ Finding make_finding(const Scene& scene, const Way& way, const Exit& exit) {
   finding.story.push_back({why_never(scene, other), {}});
   const bool process = way.step.process.known();
   const std::string act = awaited_act(scene, way.thread);
-  finding.headline = as_headline("The program has finished but cannot exit: it waits for " +
-                                 std::string(process ? "a child process in " : "a thread in ") +
-                                 site_name(scene, way.thread) +
-                                 (act.empty() ? "" : ", which waits for somebody to " + act));
+  finding.headline = as_headline("The program has finished but cannot exit: " +
+                                 waiter_text(scene, way.thread, act, process));
   finding.summary = {finding.story[0].text + " " + finding.story[1].text, finding.story[2].text,
                      finding.story[3].text};
   finding.location = Scene::location_of(scene.site_of(way.thread));

@@ -1,5 +1,6 @@
 // lock-cycle: threads wait for locks in a ring, any mix of native and Python's.
 #include <algorithm>
+#include <set>
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
@@ -29,10 +30,22 @@ std::string headline_of(const Scene& scene, const Ring& ring) {
                      " each wait for a lock the next one holds");
 }
 
+// Several locks of one name, as of objects of one class; empty when there are none.
+std::string shared_label(const Scene& scene, const Ring& ring) {
+  std::set<std::string> labels;
+  for (const RingStep& step : ring.steps) {
+    if (!labels.insert(scene.label_of(step.resource)).second) return scene.label_of(step.resource);
+  }
+  return {};
+}
+
 // The order that all of them keep but the last one, which has to change.
 Advice advise_order(const Scene& scene, const Ring& ring) {
   constexpr std::size_t most_named = 4;
   const RingStep& last = ring.steps.back();  // what it waits for, the first one holds
+  const auto location = Scene::location_of(scene.site_of(last.thread));
+  if (const std::string label = shared_label(scene, ring); !label.empty())
+    return {order_several(label), location, ""};
   std::string order = scene.label_of(last.resource);
   for (std::size_t i = 0; i + 1 < std::min(ring.steps.size(), most_named); ++i)
     order += " before " + scene.label_of(ring.steps[i].resource);
@@ -41,7 +54,7 @@ Advice advise_order(const Scene& scene, const Ring& ring) {
   return {"Take these locks in one order everywhere, for example " + order + ": " +
               site_name(scene, last.thread) + " takes " + scene.label_of(last.resource) +
               " while it holds " + scene.label_of(held) + ", the other way round.",
-          Scene::location_of(scene.site_of(last.thread)), ""};
+          location, ""};
 }
 
 std::vector<Advice> advise(const Scene& scene, const Ring& ring) {

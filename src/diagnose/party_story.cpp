@@ -97,7 +97,10 @@ std::optional<StoryLine> tell_party_claim(const Scene& scene, const PartyStep& s
   std::string where;
   for (const Hold& hold : holds_of(scene, step.to)) {
     const Frame* frame = hold.resource == id ? frame_of(scene, step.to, hold.frame) : nullptr;
-    if (frame != nullptr) where = ", taken in " + Scene::text_of(frame);
+    if (frame == nullptr) continue;
+    Frame taking = *frame;
+    if (hold.line) taking.line = hold.line;
+    where = (hold.line ? ", taken in " : ", held in ") + Scene::text_of(&taking);
   }
   return StoryLine{who + " holds " + resource.label + where + ".",
                    resource.owners[step.owner].evidence};

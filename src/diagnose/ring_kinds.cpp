@@ -29,6 +29,11 @@ std::string short_name(const std::string& function) {
   return at == std::string::npos ? function : function.substr(at + nested.size());
 }
 
+std::string order_several(const std::string& label) {
+  return "Take these locks in one order everywhere. Several of them are " + label +
+         ": take them by something that each object has, as a number, a name or its id().";
+}
+
 std::string site_name(const Scene& scene, ThreadId id) {
   const Frame* site = scene.site_of(id);
   if (site != nullptr && !site->function.empty()) return short_name(site->function);
@@ -50,7 +55,7 @@ std::string awaited_act(const Scene& scene, ThreadId waiter) {
   if (is("threading.Barrier")) return "come to " + label;
   if (is("Semaphore")) return "release " + label;
   if (resource.kind == WaitKind::future) return "give the result of " + label;
-  if (!is("queue.")) return {};
+  if (!is("queue.") && resource.kind != WaitKind::queue) return {};
   if (wait.mode == Mode::read) return "put an item into " + label;
   return (wait.mode == Mode::write ? "take an item from " : "finish the items of ") + label;
 }

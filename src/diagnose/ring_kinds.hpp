@@ -22,6 +22,9 @@ Finding ring_finding(const Scene& scene, const Ring& ring, std::string_view patt
 // "main.<locals>.Store.save" is Store.save: the enclosing functions are in the story.
 std::string short_name(const std::string& function);
 
+// Advice for locks that have one name.
+std::string order_several(const std::string& label);
+
 // The function a thread is in, for headlines; its entry or "a thread" when it has none.
 std::string site_name(const Scene& scene, ThreadId id);
 

@@ -107,8 +107,11 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
   finding.advice.push_back(interruption ? interruption_advice(scene, step.thread, *interruption)
                                         : advise_split(detour, finding.location));
   const Frame* holder = scene.frame_of(step.thread, held_in);
+  // A function that comes back to itself would, with an RLock, do so without end.
+  const bool again = holder != nullptr && site != nullptr && holder->function == site->function &&
+                     holder->file == site->file;
   advise_type(scene, ring, interruption.has_value(),
-              holder == nullptr || holder->in_app.value_or(true), finding);
+              holder == nullptr || (holder->in_app.value_or(true) && !again), finding);
   return finding;
 }
 
