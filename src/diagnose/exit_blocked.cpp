@@ -108,7 +108,8 @@ std::string waiter_text(const Scene& scene, ThreadId id, const std::string& act,
 
 std::string advise(const Wait& wait, const std::string& act, bool process) {
   if (wait.kind == WaitKind::python_lock)
-    return "Release the lock before the program ends, also on errors: take it in a with block.";
+    return "Find who took the lock that is wanted here, and release it before the program ends, "
+           "also on errors: take it in a with block.";
   if (is_outside(wait.kind))
     return "Shut the connection down before the program ends (socket.shutdown wakes who reads it), "
            "or give the wait a timeout; then join.";

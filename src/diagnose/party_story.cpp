@@ -100,7 +100,7 @@ std::optional<StoryLine> tell_party_claim(const Scene& scene, const PartyStep& s
     if (frame == nullptr) continue;
     Frame taking = *frame;
     if (hold.line) taking.line = hold.line;
-    where = (hold.line ? ", taken in " : ", held in ") + Scene::text_of(&taking);
+    where = (hold.line ? ", taken in " : ", in ") + Scene::text_of(&taking);
   }
   return StoryLine{who + " holds " + resource.label + where + ".",
                    resource.owners[step.owner].evidence};

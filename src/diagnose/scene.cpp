@@ -137,7 +137,7 @@ std::string taken_in(const Scene& scene, ThreadId id, ResourceId resource) {
     if (frame == nullptr) continue;
     Frame taking = *frame;
     if (hold.line) taking.line = hold.line;  // else the line it is in now, inside the block
-    return (hold.line ? ", taken in " : ", held in ") + Scene::text_of(&taking);
+    return (hold.line ? ", taken in " : ", in ") + Scene::text_of(&taking);
   }
   return {};
 }

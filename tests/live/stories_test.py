@@ -54,7 +54,6 @@ STORIES = (
     Story("self-deadlock.logging", "patterns", "through_logging"),
     Story("gil-lock-inversion", "natives", "lock_guard"),
     Story("gil-lock-inversion.ctypes", "natives", "pydll"),
-    Story("gil-lock-inversion.cython", "natives", "cython"),
     Story("gil-lock-inversion.static", "natives", "static_guard"),
     Story("import-lock-cycle", "patterns_objects", "import_under_lock"),
     Story("pool-starvation", "patterns_objects", "nested_submit_alone"),
