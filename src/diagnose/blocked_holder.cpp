@@ -204,29 +204,34 @@ Finding make_finding(const Scene& scene, const Root& root) {
         {counted(root.behind.size(), "thread") + " in all are held up behind it.", {}});
   add_root_wait(scene, root.thread, finding);
   const std::string& call = holder.wait->syscall_name;
+  const bool gil = std::ranges::any_of(
+      finding.resources, [&](ResourceId id) { return scene.resource(id).kind == WaitKind::gil; });
+  const bool sleeps = holder.wait->kind == WaitKind::sleep;
   finding.headline = as_headline(counted(root.behind.size(), "thread") +
                                  (root.behind.size() == 1 ? " is" : " are") + " held up by " +
                                  site_name(scene, root.thread) + ", which " +
-                                 (root.holds ? "holds a lock and " : "") +
-                                 (holder.wait->kind == WaitKind::sleep ? std::string("sleeps")
-                                  : call.empty() || call == "futex"    ? std::string("waits itself")
-                                                                       : "waits in " + call));
+                                 (gil          ? "holds the GIL and "
+                                  : root.holds ? "holds a lock and "
+                                               : "") +
+                                 (sleeps                            ? std::string("sleeps")
+                                  : call.empty() || call == "futex" ? std::string("waits itself")
+                                                                    : "waits in " + call));
   finding.summary = {finding.story.front().text, finding.story[1].text,
                      counted(root.behind.size(), "thread") +
                          (root.behind.size() == 1 ? " waits" : " wait") +
                          " for it, directly or through others. There is no ring: they go on as "
                          "soon as it does."};
   finding.location = Scene::location_of(scene.site_of(root.thread));
-  const bool gil = std::ranges::any_of(
-      finding.resources, [&](ResourceId id) { return scene.resource(id).kind == WaitKind::gil; });
   finding.advice = {{gil ? "Release the GIL around calls that may block: Py_BEGIN_ALLOW_THREADS, "
                            "pybind11::gil_scoped_release, Cython's nogil, ctypes.CDLL instead of "
                            "ctypes.PyDLL."
                          : "Do not wait for the outside (I/O, a child, a sleep) while holding a "
                            "lock: copy what is needed, release the lock, then wait.",
-                     finding.location, ""},
-                    {"Give the wait a timeout, and look at its other end: why does nothing come?",
                      finding.location, ""}};
+  if (!sleeps)
+    finding.advice.push_back(
+        {"Give the wait a timeout, and look at its other end: why does nothing come?",
+         finding.location, ""});
   return finding;
 }
 

@@ -1,5 +1,6 @@
 // exit-blocked: the program has finished but cannot exit.
 #include <algorithm>
+#include <array>
 
 #include "diagnose/diagnose.hpp"
 #include "diagnose/ring_kinds.hpp"
@@ -7,23 +8,57 @@
 namespace coldcase {
 namespace {
 
-// The outermost frame of what runs at exit, on this thread's stack; null when it is not exiting.
-const Frame* exit_frame(const Scene& scene, ThreadId id) {
+// What waits at the program's end, and for whom.
+struct ExitPlace {
+  bool python;
+  std::string_view function, file, what;
+  std::string_view other_way;  // out, beside telling the waiter to end
+};
+constexpr std::string_view by_atexit =
+    "which runs what was registered for the program's end (atexit)";
+constexpr std::string_view let_time_out =
+    "Or let the function that atexit calls wait with a timeout.";
+constexpr std::array exit_places{
+    ExitPlace{true, "_python_exit", "concurrent/futures/thread.py",
+              "which waits for every worker of every ThreadPoolExecutor",
+              "Or wait for the executor where it is used (with ThreadPoolExecutor(...) as pool): "
+              "then it hangs there, and not where nobody looks."},
+    ExitPlace{true, "_shutdown", "threading.py",
+              "which waits for every thread that is not a daemon",
+              "Or make the thread a daemon, when it may be cut off anywhere."},
+    ExitPlace{true, "_exit_function", "multiprocessing/util.py",
+              "which waits for every child process that is not a daemon",
+              "Or make the child a daemon: multiprocessing ends such children at the exit."},
+    ExitPlace{false, "atexit_callfuncs", "", by_atexit, let_time_out},
+    ExitPlace{false, "_PyAtExit_Call", "", by_atexit, let_time_out},
+    ExitPlace{false, "exit", "", "", ""},
+    ExitPlace{false, "__run_exit_handlers", "", "", ""},
+    ExitPlace{false, "Py_FinalizeEx", "", by_atexit, let_time_out},
+    ExitPlace{false, "_Py_Finalize", "", by_atexit, let_time_out},  // 3.13
+};
+
+struct Exit {
+  const Frame* frame = nullptr;  // null when the thread is not exiting
+  const ExitPlace* place = nullptr;
+};
+
+// The innermost frame of what runs at exit, on this thread's stack.
+Exit find_exit(const Scene& scene, ThreadId id) {
   const StackId stack = scene.thread(id).stack;
-  if (!stack.known()) return nullptr;
+  if (!stack.known()) return {};
   for (const std::uint32_t f : scene.facts.stacks[stack.index].frames) {
     const Frame& frame = scene.facts.frames[f];
-    const std::string_view name = frame.function;
-    const bool python = frame.kind == FrameKind::python;
-    if (python && name == "_shutdown" && frame.file.ends_with("threading.py")) return &frame;
-    if (python && name == "_python_exit" && frame.file.ends_with("concurrent/futures/thread.py"))
-      return &frame;
-    if (python && name == "_exit_function" && frame.file.ends_with("multiprocessing/util.py"))
-      return &frame;
-    if (!python && (name == "exit" || name == "__run_exit_handlers" || name == "Py_FinalizeEx"))
-      return &frame;
+    for (const ExitPlace& place : exit_places) {
+      if (place.python == (frame.kind == FrameKind::python) && frame.function == place.function &&
+          frame.file.ends_with(place.file))
+        return {&frame, &place};
+    }
   }
-  return nullptr;
+  return {};
+}
+
+bool is_outside(WaitKind kind) {
+  return kind == WaitKind::socket || kind == WaitKind::pipe || kind == WaitKind::io;
 }
 
 // Waits for work that only the part of the program that has ended could hand in.
@@ -51,7 +86,42 @@ bool waits_for_work(const ThreadFact& thread) {
   }
 }
 
-Finding make_finding(const Scene& scene, const Way& way, const Frame& frame) {
+std::string why_never(const Scene& scene, const Wait& wait) {
+  const ResourceId on =
+      wait.on.size() == 1 ? wait.on.front().as<RefKind::resource>() : ResourceId{};
+  if (!is_outside(wait.kind) && wait.kind != WaitKind::python_lock)
+    return "What that waits for would have to come from the part of the program that has ended.";
+  if (wait.kind == WaitKind::python_lock && on.known() && scene.resource(on).owners.empty())
+    return "Nobody alive is known to hold it: most likely it was taken, and never released, by the "
+           "part of the program that has ended.";
+  return "The program exits when that comes, and not before.";
+}
+
+std::string waiter_text(const Scene& scene, ThreadId id, const std::string& act, bool process) {
+  const Wait& wait = *scene.thread(id).wait;
+  const std::string who = site_name(scene, id);
+  if (!process && !act.empty()) return who + " waits for somebody to " + act;
+  if (!process && wait.kind == WaitKind::python_lock && !wait.on.empty())
+    return who + " " + wait_phrase(scene, id);
+  return std::string("it waits for a ") + (process ? "child process in " : "thread in ") + who;
+}
+
+std::string advise(const Wait& wait, const std::string& act, bool process) {
+  if (wait.kind == WaitKind::python_lock)
+    return "Find who took the lock that is wanted here, and release it before the program ends, "
+           "also on errors: take it in a with block.";
+  if (is_outside(wait.kind))
+    return "Shut the connection down before the program ends (socket.shutdown wakes who reads it), "
+           "or give the wait a timeout; then join.";
+  const std::string whom = process ? "child" : "thread";
+  if (act.empty())
+    return "Tell the " + whom + " to end before the program does (a sentinel in its queue, an " +
+           "event), and join it.";
+  return "Before the program ends, also on errors, " + act + " to tell the " + whom +
+         " to end, and join it.";
+}
+
+Finding make_finding(const Scene& scene, const Way& way, const Exit& exit) {
   const ThreadId main = way.step.thread;
   Finding finding;
   finding.pattern = "exit-blocked";
@@ -63,27 +133,23 @@ Finding make_finding(const Scene& scene, const Way& way, const Frame& frame) {
   if (!other.on.empty())
     finding.path.push_back(
         {way.thread, Relation::waits_for, other.on.front(), other.confidence, other.evidence});
+  const std::string what(exit.place->what);
   finding.story = {{"The program has finished: " + scene.name_of(main) + " is in " +
-                        Scene::text_of(&frame) + ".",
+                        Scene::text_of(exit.frame) + (what.empty() ? "" : ", " + what) + ".",
                     {}},
                    tell_wait(scene, main),
                    tell_wait(scene, way.thread)};
-  finding.story.push_back(
-      {"What that waits for would have to come from the part of the program that has ended.", {}});
+  finding.story.push_back({why_never(scene, other), {}});
   const bool process = way.step.process.known();
-  finding.headline = as_headline(
-      std::string("The program has finished but cannot exit: it waits for ") +
-      (process ? "a child process" : "a thread") + " in " + site_name(scene, way.thread));
+  const std::string act = awaited_act(scene, way.thread);
+  finding.headline = as_headline("The program has finished but cannot exit: " +
+                                 waiter_text(scene, way.thread, act, process));
   finding.summary = {finding.story[0].text + " " + finding.story[1].text, finding.story[2].text,
                      finding.story[3].text};
   finding.location = Scene::location_of(scene.site_of(way.thread));
-  finding.advice = {
-      {process ? "Tell the child to end before the program does (a sentinel in its queue, an "
-                 "event), and join it."
-               : "Tell the thread to end before the program does (a sentinel in its queue, an "
-                 "event, shutdown() of its executor), and join it.",
-       finding.location, ""},
-      {"Or make it a daemon, when it may be cut off anywhere.", std::nullopt, ""}};
+  finding.advice = {{advise(other, act, process), finding.location, ""}};
+  if (!exit.place->other_way.empty())
+    finding.advice.push_back({std::string(exit.place->other_way), std::nullopt, ""});
   return finding;
 }
 
@@ -93,12 +159,12 @@ std::vector<Finding> detect_exit_blocked(const Scene& scene) {
   std::vector<Finding> findings;
   for (std::uint32_t p = 0; p < scene.facts.processes.size(); ++p) {
     const ThreadId main = main_thread(scene.facts, {p});
-    const Frame* frame = main.known() ? exit_frame(scene, main) : nullptr;
-    if (frame == nullptr || scene.stuck[main.index]) continue;
+    const Exit exit = main.known() ? find_exit(scene, main) : Exit{};
+    if (exit.frame == nullptr || scene.stuck[main.index]) continue;
     for (const Way& way : ways_on(scene.facts, main)) {
       const bool end = !way.step.resource.known();
       if (!end || !waits_for_work(scene.thread(way.thread))) continue;
-      findings.push_back(make_finding(scene, way, *frame));
+      findings.push_back(make_finding(scene, way, exit));
       break;
     }
   }

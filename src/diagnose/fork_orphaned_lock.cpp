@@ -98,6 +98,30 @@ std::vector<Advice> advice_for(const ResourceFact& lock, const std::optional<Loc
   return advice;
 }
 
+// Who has the parent's own copy, which lies at the same address, and where: that one had it at the
+// fork as well, or the lock has been given back and taken again.
+std::optional<StoryLine> tell_holder_in_parent(const Scene& scene, const Orphan& orphan) {
+  const ResourceFact& lock = scene.resource(orphan.lock);
+  const ProcessId child = scene.thread(orphan.waiters.front()).process;
+  const ProcessId parent = child.known() ? scene.facts.processes[child.index].parent : ProcessId{};
+  if (!parent.known() || lock.at.empty()) return std::nullopt;
+  for (std::uint32_t r = 0; r < scene.facts.resources.size(); ++r) {
+    const ResourceFact& copy = scene.facts.resources[r];
+    const bool same = std::ranges::any_of(copy.at, [&](const Place& place) {
+      return place.process == parent && place.address == lock.at.front().address;
+    });
+    if (!same || copy.kind != lock.kind) continue;
+    for (const Owner& owner : copy.owners) {
+      const ThreadId holder = owner.by.as<RefKind::thread>();
+      if (!holder.known() || scene.thread(holder).process != parent) continue;
+      return StoryLine{"In the parent " + scene.name_of(holder) + " has its copy now" +
+                           taken_in(scene, holder, {r}) + where_of(scene, holder) + ".",
+                       owner.evidence};
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::vector<Finding> detect_fork_orphaned_lock(const Scene& scene) {
@@ -110,7 +134,10 @@ std::vector<Finding> detect_fork_orphaned_lock(const Scene& scene) {
     finding.headline = as_headline(headline_of(scene, orphan));
     finding.story.insert(finding.story.begin(),
                          {lock.label + ": " + lock.owner_unknown_text + ".", {}});
-    finding.summary = {finding.story[1].text, finding.story[0].text, cause_of(lock)};
+    const std::string wait = finding.story[1].text;
+    if (auto holder = tell_holder_in_parent(scene, orphan))
+      finding.story.insert(finding.story.begin() + 1, std::move(*holder));
+    finding.summary = {wait, finding.story[0].text, cause_of(lock)};
     finding.story.push_back({cause_of(lock), {}});
     finding.advice = advice_for(lock, finding.location);
     findings.push_back(std::move(finding));

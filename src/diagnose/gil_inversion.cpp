@@ -50,7 +50,10 @@ void tell_lock_holder(const Scene& scene, const Inversion& in, std::vector<Story
     if (ctypes) text += " ctypes gives the GIL away for the length of such a call.";
     story.push_back({text, find_evidence(scene, in.lock_holder, "libcuda's")});
   } else if (const Frame* site = scene.site_of(in.lock_holder)) {
-    story.push_back({name + " is in " + Scene::text_of(site) + ".", {}});
+    const bool native = site->kind != FrameKind::python && caller != nullptr;
+    story.push_back({name + " is in " + Scene::text_of(site) +
+                         (native ? ", called from " + Scene::text_of(caller) : "") + ".",
+                     {}});
   }
   story.push_back({(story.empty() ? name : std::string(thread.api ? "Inside that call it" : "It")) +
                        " holds " + scene.label_of(in.lock) + held_mode(scene, in) + ".",

@@ -1,10 +1,26 @@
 // gil-lock-inversion: a thread holds the GIL and waits for a lock outside the interpreter; that
 // lock's holder waits for the GIL.
+#include <algorithm>
+
 #include "diagnose/diagnose.hpp"
 #include "diagnose/gil_inversion.hpp"
+#include "diagnose/ring_kinds.hpp"
 
 namespace coldcase {
 namespace {
+
+// The native code it is in was called through ctypes: with the GIL, so through PyDLL.
+bool is_in_ctypes(const Scene& scene, ThreadId id) {
+  const StackId stack = scene.thread(id).stack;
+  if (!stack.known()) return false;
+  for (const std::uint32_t f : scene.facts.stacks[stack.index].frames) {
+    const Frame& frame = scene.facts.frames[f];
+    if (frame.kind == FrameKind::python) return false;
+    if (frame.module.known() && scene.facts.modules[frame.module.index].name.starts_with("_ctypes"))
+      return true;
+  }
+  return false;
+}
 
 Finding make_finding(const Scene& scene, const Inversion& in) {
   Finding finding;
@@ -12,9 +28,11 @@ Finding make_finding(const Scene& scene, const Inversion& in) {
   finding.kind = FindingKind::deadlock;
   take_ring(scene, *in.ring, finding);
   const Frame* python = find_python_frame(scene, in.gil_holder, true);
-  const std::string function =
-      python != nullptr && !python->function.empty() ? python->function : "a thread with the GIL";
-  const std::string kind(word(scene.resource(in.lock).kind));
+  const std::string function = python != nullptr && !python->function.empty()
+                                   ? short_name(python->function)
+                                   : "a thread with the GIL";
+  std::string kind(word(scene.resource(in.lock).kind));
+  std::ranges::replace(kind, '_', ' ');
   finding.headline = as_headline("GIL against a " + kind + ": " + function + " waits for the " +
                                  kind + ", its holder waits for the GIL");
   finding.summary = {scene.name_of(in.gil_holder) + " holds the GIL and waits for " +
@@ -29,6 +47,12 @@ Finding make_finding(const Scene& scene, const Inversion& in) {
                     {"Or do not take the GIL (PyGILState_Ensure, a Python callback) while holding "
                      "that lock: one order for both, everywhere.",
                      Scene::location_of(find_python_frame(scene, in.lock_holder, true)), ""}};
+  if (is_in_ctypes(scene, in.gil_holder))
+    finding.advice.insert(
+        finding.advice.begin(),
+        {"Call the library through ctypes.CDLL instead of ctypes.PyDLL: that gives the GIL away "
+         "for the length of the call.",
+         Scene::location_of(python), ""});
   return finding;
 }
 

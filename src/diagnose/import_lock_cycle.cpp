@@ -34,6 +34,28 @@ void tell_step(const Scene& scene, const Ring& ring, std::size_t i, Finding& fin
                            lock.owners[step.owner].evidence});
 }
 
+// What the importer does in the middle of its import, in a ring of two.
+std::string headline_of(const Scene& scene, const Ring& ring, std::size_t import) {
+  const RingStep& other = ring.steps[(import + 1) % ring.steps.size()];
+  const std::string module = scene.label_of(ring.steps[import].resource);
+  constexpr std::string_view words = "the import lock of module ";
+  const std::string begin =
+      "Importing " + (module.starts_with(words) ? module.substr(words.size()) : "a module");
+  const std::string waiter = site_name(scene, ring.steps[import].thread);
+  const bool two = ring.steps.size() == 2 && !other.process.known();
+  if (two && !other.resource.known())
+    return begin + " joins a thread that waits in " + waiter + " for that import";
+  if (two && holds_import(scene, other))
+    return begin + " imports a module whose own import waits for that one";
+  if (two && is_future(scene, other))
+    return begin + " waits for a result that waits in " + waiter + " for that import";
+  if (two && !other.fed)
+    return begin + " takes " + scene.label_of(other.resource) + ", whose holder waits in " +
+           waiter + " for that import";
+  return begin + " waits in " + site_name(scene, importer_of(ring, import)) + " for " + waiter +
+         ", which waits for that import";
+}
+
 Finding make_finding(const Scene& scene, const Ring& ring, std::size_t import) {
   Finding finding;
   finding.pattern = "import-lock-cycle";
@@ -48,13 +70,7 @@ Finding make_finding(const Scene& scene, const Ring& ring, std::size_t import) {
        {}});
   finding.summary.push_back("Neither can go on before the other: no timeout ends these waits.");
   const ThreadId importer = importer_of(ring, import);
-  const std::string module = scene.label_of(ring.steps[import].resource);
-  constexpr std::string_view words = "the import lock of module ";
-  const bool named = module.starts_with(words);
-  finding.headline =
-      as_headline("Importing " + (named ? module.substr(words.size()) : "a module") + " waits in " +
-                  site_name(scene, importer) + " for " +
-                  site_name(scene, ring.steps[import].thread) + ", which waits for that import");
+  finding.headline = as_headline(headline_of(scene, ring, import));
   finding.location = Scene::location_of(scene.site_of(importer));
   finding.advice = {
       {"Do not start threads and wait for them, wait for results or take locks while a module is "

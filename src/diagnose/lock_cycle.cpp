@@ -1,5 +1,6 @@
 // lock-cycle: threads wait for locks in a ring, any mix of native and Python's.
 #include <algorithm>
+#include <set>
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
@@ -11,12 +12,7 @@ namespace {
 
 std::string headline_of(const Scene& scene, const Ring& ring) {
   std::vector<std::string> names;
-  for (const RingStep& step : ring.steps) {
-    const Frame* site = scene.site_of(step.thread);
-    std::string name = site != nullptr ? site->function : scene.thread(step.thread).entry;
-    if (name.empty()) name = "a thread";
-    names.push_back(std::move(name));
-  }
+  for (const RingStep& step : ring.steps) names.push_back(site_name(scene, step.thread));
   const auto result = std::ranges::find_if(
       ring.steps, [&](const RingStep& step) { return is_future(scene, step); });
   if (names.size() == 2 && result != ring.steps.end()) {
@@ -28,26 +24,51 @@ std::string headline_of(const Scene& scene, const Ring& ring) {
     return as_headline("Lock ring: " + names[0] + " and " + names[1] +
                        " each hold the lock that the other waits for");
   }
+  const bool told = names.size() == 3 && names[0] != names[1] && names[1] != names[2];
   return as_headline("Lock ring of " + counted(names.size(), "thread") + ": " + names[0] +
-                     " and others each wait for a lock the next one holds");
+                     (told ? ", " + names[1] + " and " + names[2] : " and others") +
+                     " each wait for a lock the next one holds");
 }
 
-std::vector<Advice> advise(const Scene& scene, const Ring& ring,
-                           const std::optional<Location>& where) {
+// Several locks of one name, as of objects of one class; empty when there are none.
+std::string shared_label(const Scene& scene, const Ring& ring) {
+  std::set<std::string> labels;
+  for (const RingStep& step : ring.steps) {
+    if (!labels.insert(scene.label_of(step.resource)).second) return scene.label_of(step.resource);
+  }
+  return {};
+}
+
+// The order that all of them keep but the last one, which has to change.
+Advice advise_order(const Scene& scene, const Ring& ring) {
+  constexpr std::size_t most_named = 4;
+  const RingStep& last = ring.steps.back();  // what it waits for, the first one holds
+  const auto location = Scene::location_of(scene.site_of(last.thread));
+  if (const std::string label = shared_label(scene, ring); !label.empty())
+    return {order_several(label), location, ""};
+  std::string order = scene.label_of(last.resource);
+  for (std::size_t i = 0; i + 1 < std::min(ring.steps.size(), most_named); ++i)
+    order += " before " + scene.label_of(ring.steps[i].resource);
+  if (ring.steps.size() > most_named) order += " and so on";
+  const ResourceId held = ring.steps[ring.steps.size() - 2].resource;
+  return {"Take these locks in one order everywhere, for example " + order + ": " +
+              site_name(scene, last.thread) + " takes " + scene.label_of(last.resource) +
+              " while it holds " + scene.label_of(held) + ", the other way round.",
+          location, ""};
+}
+
+std::vector<Advice> advise(const Scene& scene, const Ring& ring) {
   for (const RingStep& step : ring.steps) {
     if (is_future(scene, step))
       return {
           {"Do not wait for a result while holding a lock that its task takes: release the lock "
            "before the wait, or hand the task what it needs.",
-           where, ""}};
+           Scene::location_of(scene.site_of(ring.steps.front().thread)), ""}};
   }
   const bool native = std::ranges::all_of(ring.steps, [&](const RingStep& step) {
     return scene.resource(step.resource).kind == WaitKind::mutex;
   });
-  return {{"Take these locks in one order everywhere, for example always " +
-               scene.label_of(ring.steps.back().resource) + " before " +
-               scene.label_of(ring.steps.front().resource) + ".",
-           where, ""},
+  return {advise_order(scene, ring),
           {std::string("Or do not hold the first lock while taking the second: release it first") +
                (native ? ", or take both at once (std::scoped_lock in C++)." : "."),
            std::nullopt, ""}};
@@ -69,8 +90,10 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
     }
     const StoryLine has = tell_claim(scene, before, step.thread).value_or(StoryLine{});
     finding.story.push_back(has);
-    if (const auto interruption = find_interruption(scene, step.thread, held_in))
+    if (const auto interruption = find_interruption(scene, step.thread, held_in)) {
       finding.story.push_back(tell_interruption(scene, step.thread, *interruption));
+      finding.advice.push_back(interruption_advice(scene, step.thread, *interruption));
+    }
     const Frame* site = scene.site_of(step.thread);
     finding.story.push_back({"It " + wait_phrase(scene, step.thread) +
                                  (site != nullptr ? ", in " + Scene::text_of(site) : "") + ".",
@@ -87,7 +110,7 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
        {}});
   const Frame* site = scene.site_of(ring.steps.front().thread);
   finding.location = Scene::location_of(site);
-  finding.advice = advise(scene, ring, Scene::location_of(site));
+  for (Advice& advice : advise(scene, ring)) finding.advice.push_back(std::move(advice));
   return finding;
 }
 

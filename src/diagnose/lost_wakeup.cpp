@@ -88,21 +88,9 @@ bool may_be_parked(const Scene& scene, ThreadId main) {
          !is_type(*resource, "concurrent.futures.");
 }
 
-// "put an item into queue.Queue orders".
 std::string missing_act(const Scene& scene, ThreadId waiter) {
-  const ResourceFact* resource = awaited_by(scene, waiter);
-  if (resource == nullptr) return "wake " + site_name(scene, waiter);
-  const std::string& label = resource->label;
-  const auto mode = scene.thread(waiter).wait->mode;
-  if (is_type(*resource, "threading.Event")) return "set " + label;
-  if (is_type(*resource, "threading.Condition")) return "notify " + label;
-  if (is_type(*resource, "threading.Barrier")) return "come to " + label;
-  if (is_type(*resource, "Semaphore")) return "release " + label;
-  if (resource->kind == WaitKind::future) return "give the result of " + label;
-  if (is_type(*resource, "queue.") && mode == Mode::read) return "put an item into " + label;
-  if (is_type(*resource, "queue.") && mode == Mode::write) return "take an item from " + label;
-  if (is_type(*resource, "queue.")) return "finish the items of " + label;
-  return "wake " + site_name(scene, waiter);
+  const std::string act = awaited_act(scene, waiter);
+  return act.empty() ? "wake " + site_name(scene, waiter) : act;
 }
 
 // A handler for a signal, in Python, might still set it: whether there is one, no core says.

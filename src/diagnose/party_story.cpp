@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.hpp"
+#include "diagnose/ring_kinds.hpp"
 
 namespace coldcase {
 namespace {
@@ -59,12 +60,7 @@ const Frame* party_site(const Scene& scene, Ref party) {
 
 std::string party_function(const Scene& scene, Ref party) {
   const Frame* site = party_site(scene, party);
-  if (site != nullptr && !site->function.empty()) {
-    // "main.<locals>.fetch": the enclosing functions are in the story.
-    constexpr std::string_view nested = "<locals>.";
-    const auto at = site->function.rfind(nested);
-    return at == std::string::npos ? site->function : site->function.substr(at + nested.size());
-  }
+  if (site != nullptr && !site->function.empty()) return short_name(site->function);
   return party.kind == RefKind::task ? "a task" : "a thread";
 }
 
@@ -101,7 +97,10 @@ std::optional<StoryLine> tell_party_claim(const Scene& scene, const PartyStep& s
   std::string where;
   for (const Hold& hold : holds_of(scene, step.to)) {
     const Frame* frame = hold.resource == id ? frame_of(scene, step.to, hold.frame) : nullptr;
-    if (frame != nullptr) where = ", taken in " + Scene::text_of(frame);
+    if (frame == nullptr) continue;
+    Frame taking = *frame;
+    if (hold.line) taking.line = hold.line;
+    where = (hold.line ? ", taken in " : ", in ") + Scene::text_of(&taking);
   }
   return StoryLine{who + " holds " + resource.label + where + ".",
                    resource.owners[step.owner].evidence};

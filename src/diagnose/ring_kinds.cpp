@@ -23,11 +23,41 @@ bool has_end(const Ring& ring) {
                              [](const RingStep& step) { return !step.resource.known(); });
 }
 
+std::string short_name(const std::string& function) {
+  constexpr std::string_view nested = "<locals>.";
+  const auto at = function.rfind(nested);
+  return at == std::string::npos ? function : function.substr(at + nested.size());
+}
+
+std::string order_several(const std::string& label) {
+  return "Take these locks in one order everywhere. Several of them are " + label +
+         ": take them by something that each object has, as a number, a name or its id().";
+}
+
 std::string site_name(const Scene& scene, ThreadId id) {
   const Frame* site = scene.site_of(id);
-  if (site != nullptr && !site->function.empty()) return site->function;
+  if (site != nullptr && !site->function.empty()) return short_name(site->function);
   const std::string& entry = scene.thread(id).entry;
   return entry.empty() ? "a thread" : entry;
+}
+
+std::string awaited_act(const Scene& scene, ThreadId waiter) {
+  const Wait& wait = *scene.thread(waiter).wait;
+  const ResourceId id = wait.on.empty() ? ResourceId{} : wait.on.front().as<RefKind::resource>();
+  if (!id.known()) return {};
+  const ResourceFact& resource = scene.resource(id);
+  const auto is = [&](std::string_view type) {
+    return resource.implementation.find(type) != std::string::npos;
+  };
+  const std::string& label = resource.label;
+  if (is("threading.Event")) return "set " + label;
+  if (is("threading.Condition")) return "notify " + label;
+  if (is("threading.Barrier")) return "come to " + label;
+  if (is("Semaphore")) return "release " + label;
+  if (resource.kind == WaitKind::future) return "give the result of " + label;
+  if (!is("queue.") && resource.kind != WaitKind::queue) return {};
+  if (wait.mode == Mode::read) return "put an item into " + label;
+  return (wait.mode == Mode::write ? "take an item from " : "finish the items of ") + label;
 }
 
 Finding ring_finding(const Scene& scene, const Ring& ring, std::string_view pattern) {

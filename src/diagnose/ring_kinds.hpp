@@ -19,7 +19,17 @@ bool has_end(const Ring& ring);
 // the place of its first thread.
 Finding ring_finding(const Scene& scene, const Ring& ring, std::string_view pattern);
 
+// "main.<locals>.Store.save" is Store.save: the enclosing functions are in the story.
+std::string short_name(const std::string& function);
+
+// Advice for locks that have one name.
+std::string order_several(const std::string& label);
+
 // The function a thread is in, for headlines; its entry or "a thread" when it has none.
 std::string site_name(const Scene& scene, ThreadId id);
+
+// What would end the wait, of what it waits for: "put an item into queue.Queue orders", "set
+// threading.Event stop"; empty where the report has no words for it.
+std::string awaited_act(const Scene& scene, ThreadId waiter);
 
 }  // namespace coldcase

@@ -136,8 +136,8 @@ std::string taken_in(const Scene& scene, ThreadId id, ResourceId resource) {
     const Frame* frame = hold.resource == resource ? scene.frame_of(id, hold.frame) : nullptr;
     if (frame == nullptr) continue;
     Frame taking = *frame;
-    if (hold.line) taking.line = hold.line;
-    return ", taken in " + Scene::text_of(&taking);
+    if (hold.line) taking.line = hold.line;  // else the line it is in now, inside the block
+    return (hold.line ? ", taken in " : ", in ") + Scene::text_of(&taking);
   }
   return {};
 }
@@ -202,7 +202,9 @@ std::string object_phrase(const ResourceFact& resource, const Wait& wait) {
   } else if (is("threading.Barrier")) {
     text = "waits for the other parties of " + resource.label;
   } else if (resource.kind == WaitKind::future) {
-    text = "waits for the result of " + resource.label;
+    text =
+        (resource.label.starts_with("the result of") ? "waits for " : "waits for the result of ") +
+        resource.label;
   } else {
     return {};
   }

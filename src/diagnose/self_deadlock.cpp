@@ -1,9 +1,73 @@
 // self-deadlock: a thread waits for what it holds itself.
+#include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 #include "diagnose/interruption.hpp"
+#include "diagnose/ring_kinds.hpp"
 
 namespace coldcase {
 namespace {
+
+// The way from the block that holds the lock to the second attempt, where it leads through code
+// that is not the user's own: who reads the two places alone does not see it.
+struct Detour {
+  std::vector<std::string> functions;  // outermost first
+  bool logging = false;
+};
+Detour find_detour(const Scene& scene, ThreadId id, std::optional<std::uint32_t> held_in) {
+  Detour detour;
+  const ThreadFact& thread = scene.thread(id);
+  bool foreign = false;
+  for (std::uint32_t f = held_in.value_or(0); thread.site && f > *thread.site + 1; --f) {
+    const Frame* frame = scene.frame_of(id, f - 1);
+    if (frame == nullptr || frame->kind != FrameKind::python || frame->function.empty()) continue;
+    foreign = foreign || !frame->in_app.value_or(false);
+    detour.logging = detour.logging || frame->file.ends_with("logging/__init__.py");
+    const std::string name = short_name(frame->function);
+    if (detour.functions.empty() || detour.functions.back() != name)
+      detour.functions.push_back(name);
+  }
+  return foreign ? detour : Detour{};
+}
+
+StoryLine tell_detour(const Detour& detour) {
+  constexpr std::size_t most = 4;
+  const std::vector<std::string>& all = detour.functions;
+  std::vector<std::string> shown = all;
+  if (all.size() > most) shown = {all[0], all[1], counted(all.size() - 3, "more call"), all.back()};
+  return {"From there it came back to this lock through " + join(shown, ", ") + ".", {}};
+}
+
+void advise_type(const Scene& scene, const Ring& ring, bool interrupted, bool own,
+                 Finding& finding) {
+  const std::string& type = scene.resource(ring.steps.front().resource).implementation;
+  if (type == "threading.Lock" && interrupted) {
+    finding.advice.push_back(
+        {"A recursive lock is no way out: what interrupts would then work on what the interrupted "
+         "block has half changed.",
+         std::nullopt, ""});
+  } else if (type == "threading.Lock" && own) {
+    finding.advice.push_back(
+        {"Or use threading.RLock, which one thread may take several times.", std::nullopt, ""});
+  } else if (type == "pthread_mutex_t" && !interrupted) {
+    finding.advice.push_back(
+        {"Or make it recursive (std::recursive_mutex, PTHREAD_MUTEX_RECURSIVE).", std::nullopt,
+         ""});
+  }
+}
+
+Advice advise_split(const Detour& detour, const std::optional<Location>& location) {
+  if (detour.logging)
+    return {
+        "Do not log while a handler holds its lock, not even in what it calls: the record "
+        "comes back to the same handler. Do not give it the records of the library that it "
+        "sends with (a filter), or let it put them into a queue (logging.handlers."
+        "QueueHandler).",
+        location, ""};
+  return {
+      "Do not take the lock again while holding it: split the function into one that takes the "
+      "lock and one that expects it to be held.",
+      location, ""};
+}
 
 Finding make_finding(const Scene& scene, const Ring& ring) {
   Finding finding;
@@ -14,10 +78,9 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
   const ThreadFact& thread = scene.thread(step.thread);
   const Owner& owner = scene.resource(step.resource).owners[step.owner];
   const Frame* site = scene.site_of(step.thread);
-  const std::string where =
-      site != nullptr && !site->function.empty() ? site->function : "a thread";
-  const std::string type = scene.resource(step.resource).implementation;
-  finding.headline = as_headline(where + " takes a " + type + " that its own thread already holds");
+  finding.headline = as_headline(site_name(scene, step.thread) + " takes a " +
+                                 scene.resource(step.resource).implementation +
+                                 " that its own thread already holds");
   finding.summary = {scene.name_of(step.thread) + " " + wait_phrase(scene, step.thread) +
                          ", which it holds itself.",
                      "It is the only thread that could release it, so it waits for ever."};
@@ -26,11 +89,13 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
     if (hold.resource == step.resource) held_in = hold.frame;
   }
   const auto interruption = find_interruption(scene, step.thread, held_in);
+  const Detour detour = interruption ? Detour{} : find_detour(scene, step.thread, held_in);
   finding.story.push_back({scene.name_of(step.thread) + hold_verb(owner) +
                                scene.label_of(step.resource) +
                                taken_in(scene, step.thread, step.resource) + ".",
                            owner.evidence});
   if (interruption) finding.story.push_back(tell_interruption(scene, step.thread, *interruption));
+  if (!detour.functions.empty()) finding.story.push_back(tell_detour(detour));
   finding.story.push_back({"Still holding it, it " + wait_phrase(scene, step.thread) + " again" +
                                (site != nullptr ? ", in " + Scene::text_of(site) : "") + ".",
                            thread.wait->evidence});
@@ -39,22 +104,14 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
        "same thread. No timeout ends the wait.",
        {}});
   finding.location = Scene::location_of(site);
-  if (interruption)
-    finding.advice.push_back(interruption_advice(scene, step.thread, *interruption));
-  else
-    finding.advice.push_back(
-        {"Do not take the lock again while holding it: split the function into one that takes the "
-         "lock and "
-         "one that expects it to be held.",
-         Scene::location_of(site), ""});
-  if (type == "threading.Lock") {
-    finding.advice.push_back(
-        {"Or use threading.RLock, which one thread may take several times.", std::nullopt, ""});
-  } else if (type == "pthread_mutex_t") {
-    finding.advice.push_back(
-        {"Or make it recursive (std::recursive_mutex, PTHREAD_MUTEX_RECURSIVE).", std::nullopt,
-         ""});
-  }
+  finding.advice.push_back(interruption ? interruption_advice(scene, step.thread, *interruption)
+                                        : advise_split(detour, finding.location));
+  const Frame* holder = scene.frame_of(step.thread, held_in);
+  // A function that comes back to itself would, with an RLock, do so without end.
+  const bool again = holder != nullptr && site != nullptr && holder->function == site->function &&
+                     holder->file == site->file;
+  advise_type(scene, ring, interruption.has_value(),
+              holder == nullptr || (holder->in_app.value_or(true) && !again), finding);
   return finding;
 }
 

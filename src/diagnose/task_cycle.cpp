@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 #include "diagnose/party_story.hpp"
+#include "diagnose/ring_kinds.hpp"
 
 namespace coldcase {
 namespace {
@@ -63,13 +64,16 @@ std::vector<Advice> advice_for(const Scene& scene, const PartyRing& ring) {
   const bool all_locks = std::ranges::all_of(ring.steps, [](const PartyStep& step) {
     return step.on.kind == RefKind::resource && !step.fed;
   });
-  if (all_locks)
-    return {{"Take these locks in one order everywhere, for example always " +
-                 scene.label_of(ring.steps.back().on.as<RefKind::resource>()) + " before " +
-                 scene.label_of(ring.steps.front().on.as<RefKind::resource>()) + ".",
+  if (all_locks) {
+    const std::string first = scene.label_of(ring.steps.back().on.as<RefKind::resource>());
+    const std::string second = scene.label_of(ring.steps.front().on.as<RefKind::resource>());
+    return {{first == second ? order_several(first)
+                             : "Take these locks in one order everywhere, for example always " +
+                                   first + " before " + second + ".",
              site, ""},
             {"Or leave the first lock's async with block before taking the second.",
              taken_at(scene, *lock), ""}};
+  }
   return {{"Leave the async with block of " + label +
                " before awaiting what needs that lock, or let it work without the lock.",
            taken_at(scene, *lock), ""}};

@@ -146,7 +146,7 @@ std::string basis_text(Basis basis) {
     case Basis::landing_pad:
       return "a caller's exception cleanup";
     case Basis::cleanup_buffer:
-      return "a cleanup handler on the stack";
+      return "a record on the thread's stack";
     case Basis::debug_info:
       return "debug information";
     case Basis::call_site:

@@ -76,6 +76,11 @@ if(COLDCASE_TEST_PYTHON)
   add_test(NAME python_grade
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/python_grade_test.py)
   set_tests_properties(python_grade PROPERTIES LABELS unit TIMEOUT 60)
+  # Reports that were read before they were accepted; --update accepts others.
+  add_test(NAME live_stories
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/stories_test.py
+            --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/stories)
+  set_tests_properties(live_stories PROPERTIES LABELS live TIMEOUT 300 SKIP_RETURN_CODE 77)
   # A chosen half of the matrix, as far as the time goes; all of it: python_matrix.py --all.
   add_test(NAME live_python_matrix
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/python_matrix.py --seconds 120

@@ -180,6 +180,8 @@ FORKS: List[Case] = [
     # A plain lock records no owner: of the child alone nothing is claimed.
     python("forks", "plain_lock", dead("fork-orphaned-lock", "likely", most="likely"),
            View(("none",), "inconclusive", only=("child",))),
+    python("forks", "queue_mutex", dead("fork-orphaned-lock", "likely", most="likely"),
+           View(("none",), "inconclusive", only=("child",))),
     python("forks", "registered", HEALTHY),
     arrays("openmp", dead("fork-orphaned-lock", "likely", most="very_likely"), CHILD),
     arrays("openmp_first", HEALTHY),

@@ -293,7 +293,7 @@ TEST_CASE("a lock ring tells who holds what and where it was taken", "[diagnose]
   REQUIRE(patterns_of(analysis) == Words{"lock-cycle"});
   const Finding& finding = analysis.findings[0];
   const std::string story = whole_story(finding);
-  CHECK(contains(story, "anna (LWP 4711) holds the money lock, taken in transfer at bank.c:12."));
+  CHECK(contains(story, "anna (LWP 4711) holds the money lock, in transfer at bank.c:12."));
   CHECK(contains(story, "It waits to write-lock the log, in write_log at log.c:7."));
   CHECK(contains(story, "bert (LWP 4712) holds the log."));
   CHECK(contains(finding.headline, "write_log and audit"));
@@ -384,7 +384,7 @@ TEST_CASE("a thread that waits for its own lock", "[diagnose]") {
   CHECK(finding.threads == std::vector<ThreadId>{self});
   CHECK(finding.path.size() == 2);
   CHECK(finding.headline == "evict takes a pthread_mutex_t that its own thread already holds");
-  CHECK(contains(whole_story(finding), "holds the cache lock, taken in insert at cache.c:20."));
+  CHECK(contains(whole_story(finding), "holds the cache lock, in insert at cache.c:20."));
   CHECK(contains(finding.advice[1].text, "std::recursive_mutex"));
   CHECK(analysis.verdict.kind == VerdictKind::deadlock);
 }

@@ -131,7 +131,7 @@ TEST_CASE("an import that joins a thread which imports the same", "[objects]") {
     const Analysis analysis = diagnosed_tree(import);
     REQUIRE(patterns_of(analysis) == Words{"import-lock-cycle"});
     CHECK(analysis.findings[0].confidence == Confidence::proved);
-    CHECK(contains(analysis.findings[0].headline, "Importing plugin waits"));
+    CHECK(contains(analysis.findings[0].headline, "Importing plugin joins a thread"));
   }
   SECTION("a lock instead of the join") {
     const ResourceId guard = import.lock("threading.RLock guard", WaitKind::python_rlock);

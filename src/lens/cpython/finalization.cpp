@@ -64,6 +64,19 @@ void add_fate(LensContext& context, std::size_t thread) {
   context.ledger.set_wait(id, std::move(wait));
 }
 
+// Where 3.6 keeps the word (_Py_Finalizing) is found by its name alone: who ends the interpreter is
+// seen on the stacks.
+ThreadId find_finalize_frame(const LensContext& context) {
+  for (std::size_t thread = 0; thread < context.view.threads.walks.size(); ++thread) {
+    for (const WalkFrame& frame : context.view.threads.walks[thread].frames) {
+      if (context.view.threads.rules.row(frame.row).module == context.runtime().module &&
+          context.view.threads.name_of(frame).symbol == "Py_FinalizeEx")
+        return context.view.thread_id(thread);
+    }
+  }
+  return {};
+}
+
 // The thread whose state the runtime's word names; it is the one that ends the interpreter.
 void add_ending(LensContext& context) {
   const Runtime& runtime = context.runtime();
@@ -86,6 +99,7 @@ void add_ending(LensContext& context) {
       }
     }
   }
+  if (!evidence.thread.known()) evidence.thread = find_finalize_frame(context);
   evidence.source = "_PyRuntimeState.finalizing, CPython " + runtime.version;
   context.ledger.add_evidence(std::move(evidence));
 }

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/text.hpp"
+#include "lens/cpython/containers.hpp"
 #include "lens/cpython/lens_parts.hpp"
 
 namespace coldcase::cpython {
@@ -114,6 +115,21 @@ bool is_finalizer(const PythonFrame& outermost, const Between& outside, bool agr
   return is_del(outermost) && (!agreed || outside.nameless);
 }
 
+// Its argument is a weak reference whose object is gone, or the one after `self` is. A stripped
+// interpreter has no name for what calls it (handle_callback).
+bool is_weak_callback(const Objects& objects, const PythonFrame& frame) {
+  for (std::int32_t slot = 0; slot < std::min(frame.code->locals, 2); ++slot) {
+    const auto value =
+        objects.read_slot(offset_by(frame.at, objects.layout().frame_locals + 8 * slot));
+    if (!value) continue;
+    const Addr argument = out_of_cell(objects, *value);
+    const bool weak = is_kind_of(objects, argument, "weakref") ||
+                      is_kind_of(objects, argument, "weakref.ReferenceType");
+    if (weak && weak_target(objects, argument).value == 0) return true;
+  }
+  return false;
+}
+
 // The innermost one that the thread is in.
 std::optional<Finalizer> find_finalizer(const LensContext& context, const PyThread& state) {
   const std::size_t thread = *state.core_thread;
@@ -127,7 +143,10 @@ std::optional<Finalizer> find_finalizer(const LensContext& context, const PyThre
     counted_frames += run.size();
     Finalizer found;
     if (!between.empty()) found.between = between[r + 1];
-    if (run.empty() || !is_finalizer(run.back(), found.between, !between.empty())) continue;
+    if (run.empty()) continue;
+    const bool weak = found.between.nameless && is_weak_callback(context.objects(), run.back());
+    if (!weak && !is_finalizer(run.back(), found.between, !between.empty())) continue;
+    if (weak) found.between.role = "the callback of a weak reference";
     found.python = &run.back();
     found.frame = context.python_frame(thread, counted_frames - 1);
     const auto outer =

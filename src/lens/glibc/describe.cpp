@@ -226,6 +226,11 @@ void set_label(const LensContext& context, const Object& object, ResourceFact& r
         object.implementation + " (a waiter's word at " + hex(object.address.value) + ")";
   else
     resource.label = label_of_object(context.view, object.address, noun);
+  // "guard variable for settings()::made": the noun says the first half.
+  constexpr std::string_view again = " guard variable for ";
+  if (const auto at = resource.label.find(again);
+      object.kind == WaitKind::static_guard && at != std::string::npos)
+    resource.label.replace(at, again.size(), " of ");
 }
 
 void set_no_owner(ResourceFact& resource, std::string_view text) {

@@ -3,6 +3,7 @@ import ctypes
 import gc
 import logging
 import os
+import queue
 import signal
 import socket
 import threading
@@ -81,6 +82,100 @@ def three_parties():
     says.waits("thread_exit", then="write")
     says.ready(4)
     threads[0].join()
+
+
+@scenario("lock-cycle")
+def python_and_native():
+    """A ring of two: a Lock of Python's and a mutex of a library's."""
+    guard, table = threading.Lock(), new_mutex()
+    address = ctypes.addressof(table)
+    both_hold = threading.Barrier(2)
+
+    def load():
+        with guard:
+            says.holds(guard)
+            both_hold.wait()
+            says.thread()
+            says.waits("mutex", address=address)
+            libc.pthread_mutex_lock(table)  # mark: load
+
+    def flush():
+        libc.pthread_mutex_lock(table)
+        says.holds(address=address, kind="mutex")
+        both_hold.wait()
+        says.thread()
+        says.waits("python_lock", guard)
+        with guard:  # mark: flush
+            pass
+
+    threads = says.start(load, flush)
+    for name in ("load", "flush"):
+        says.site(name, name, name)
+    says.thread()
+    says.waits("thread_exit", then="load")
+    says.ready(3)
+    threads[0].join()
+
+
+@scenario("lock-cycle")
+def philosophers():
+    """A ring of five: each has the fork on the left and wants the one on the right."""
+    forks = [threading.Lock() for _ in range(5)]
+    all_hold = threading.Barrier(5)
+
+    def dine(seat):
+        left, right = forks[seat], forks[(seat + 1) % 5]
+        with left:
+            says.holds(left)
+            all_hold.wait()
+            says.thread(name="seat-%d" % seat)
+            says.waits("python_lock", right)
+            with right:  # mark: dine
+                pass
+
+    threads = [threading.Thread(target=dine, args=(seat,), name="seat-%d" % seat)
+               for seat in range(5)]
+    for thread in threads:
+        thread.start()
+    for seat in range(5):
+        says.site("seat-%d" % seat, "dine", "dine")
+    says.thread()
+    says.waits("thread_exit", then="seat-0")
+    says.ready(6)
+    threads[0].join()
+
+
+@scenario("none", kind="none")
+def same_order():
+    """Healthy: three threads want two locks in the same order; the first has both and computes."""
+    first, second = threading.Lock(), threading.RLock()
+    taken = threading.Event()
+
+    def compute():
+        with first:
+            with second:
+                says.holds(first)
+                says.holds(second)
+                says.thread(settles="")
+                taken.set()
+                while True:
+                    pass
+
+    def wait():
+        says.thread()
+        says.waits("python_lock", first)
+        with first:
+            with second:
+                pass
+
+    (computer,) = says.start(compute)
+    taken.wait()
+    for number in range(2):
+        threading.Thread(target=wait, name="wait-%d" % number).start()
+    says.thread()
+    says.waits("thread_exit", then="compute")
+    says.ready(4)
+    computer.join()
 
 
 @scenario("self-deadlock")
@@ -176,6 +271,39 @@ def through_logging():
     says.thread()
     says.site("MainThread", "emit", "emit")
     logging.getLogger("app").warning("started")
+
+
+class Order:
+    """Makes objects while it is compared, and so runs the collector inside a queue's methods."""
+
+    def __lt__(self, other):
+        gc.enable()
+        rows = []
+        while True:
+            rows.append([])
+
+
+@scenario("self-deadlock")
+def through_queue():
+    """A __del__ puts into the queue into which its thread is putting."""
+    gc.disable()
+    orders = queue.PriorityQueue()
+    orders.put(Order())
+
+    class Session:
+        def __init__(self):
+            self.me = self  # only the collector can free it
+
+        def __del__(self):
+            says.waits("python_lock", orders.mutex)
+            says.ready(1)
+            orders.put("closed")  # mark: session
+
+    Session()
+    says.thread()
+    says.site("MainThread", "__del__", "session")
+    says.holds(orders.mutex)
+    orders.put(Order())
 
 
 @scenario("self-deadlock")

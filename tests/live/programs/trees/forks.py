@@ -3,6 +3,7 @@ import importlib
 import io
 import logging
 import os
+import queue
 import sys
 import threading
 import time
@@ -177,6 +178,33 @@ def plain_lock() -> None:
     stuck(look_up, "python_lock")
 
 
+class SlowQueue(queue.Queue):
+    """Its items go to a slow place, under the queue's mutex."""
+
+    def _put(self, item: object) -> None:
+        time.sleep(0.02)
+
+
+orders = SlowQueue()
+
+
+def take_orders() -> None:
+    while True:
+        orders.put("order")
+
+
+def put_order() -> None:
+    tree.site("child", "futex", "put order")
+    orders.put("another")  # mark: put order
+
+
+def queue_mutex() -> None:
+    """A thread of the parent is nearly always in put()."""
+    start(take_orders, "feeder")
+    time.sleep(0.2)
+    stuck(put_order, "python_lock")
+
+
 def renew_cache() -> None:
     global cache
     cache = threading.Lock()
@@ -197,4 +225,4 @@ def registered() -> None:
 
 tree.run({"log_stream": log_stream, "binary_file": binary_file, "log_handler": log_handler,
           "log_safe": log_safe, "import_plugin": import_plugin, "import_safe": import_safe,
-          "plain_lock": plain_lock, "registered": registered})
+          "plain_lock": plain_lock, "queue_mutex": queue_mutex, "registered": registered})
