@@ -85,8 +85,9 @@ std::vector<std::string> debug_files(std::string_view recorded, std::string_view
 
 std::unique_ptr<ElfFile> open_candidate(const std::string& path, const FileSearch& search) {
   const Companion* inside = search.beside == nullptr ? nullptr : search.beside->find(path);
-  return inside != nullptr ? ElfFile::from_memory(inside->content.bytes, path)
-                           : ElfFile::open(path);
+  return inside != nullptr
+             ? ElfFile::from_memory(inside->content.bytes, path, ElfFile::Writable::yes)
+             : ElfFile::open(path);
 }
 
 }  // namespace coldcase
