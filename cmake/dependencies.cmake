@@ -50,6 +50,20 @@ add_library(coldcase_zstd INTERFACE)
 target_include_directories(coldcase_zstd INTERFACE ${ZSTD_INCLUDE})
 target_link_libraries(coldcase_zstd INTERFACE ${ZSTD_ARCHIVE})
 
+# libarchive: other compressions, tar and zip. nettle is what it decrypts zips with.
+find_path(ARCHIVE_INCLUDE archive.h)
+find_library(ARCHIVE_ARCHIVE NAMES libarchive.a)
+find_library(NETTLE_ARCHIVE NAMES libnettle.a)
+find_library(LZ4_ARCHIVE NAMES liblz4.a)
+coldcase_need(ARCHIVE_INCLUDE libarchive-dev)
+coldcase_need(ARCHIVE_ARCHIVE libarchive-dev)
+coldcase_need(NETTLE_ARCHIVE nettle-dev)
+coldcase_need(LZ4_ARCHIVE liblz4-dev)
+add_library(coldcase_archive INTERFACE)
+target_include_directories(coldcase_archive INTERFACE ${ARCHIVE_INCLUDE})
+target_link_libraries(coldcase_archive INTERFACE ${ARCHIVE_ARCHIVE} ${NETTLE_ARCHIVE} ${LZ4_ARCHIVE}
+  ${LZMA_ARCHIVE} ${ZSTD_ARCHIVE} ${BZ2_ARCHIVE} ${Z_ARCHIVE})
+
 # capstone: instructions of the dead process's code. Debian ships it as an archive; Zydis, smaller, as a
 # shared object alone.
 find_path(CAPSTONE_INCLUDE capstone/capstone.h)

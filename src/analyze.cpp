@@ -51,23 +51,39 @@ void look(const Session& session, Seen& seen, Ledger& ledger) {
   add_gaps(view, session.input, ledger);
 }
 
+InputFact refused(const std::string& path, const Error& error) {
+  InputFact fact;
+  fact.path = clean_text(shorten_home(path));
+  fact.problem_code = error.trouble() == Trouble::no_such_file    ? "no-such-file"
+                      : error.trouble() == Trouble::no_permission ? "no-permission"
+                                                                  : "not-a-core";
+  fact.problem_text = error.what();
+  return fact;
+}
+
 // One bad input among good ones is a row of the report, not its end. Throws when none is usable.
 std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options, Unpack unpack,
                                                std::vector<InputFact>& unreadable) {
   std::vector<std::unique_ptr<Session>> sessions;
   std::optional<Error> first;
+  const auto refuse = [&](const std::string& path, const Error& error) {
+    if (!first) first = error;
+    unreadable.push_back(refused(path, error));
+  };
   for (const std::string& path : options.cores) {
+    std::vector<Input> inputs;
     try {
-      sessions.push_back(open_session(path, options, unpack));
+      inputs = open_inputs(path, unpack);
     } catch (const Error& error) {
-      if (!first) first = error;
-      InputFact fact;
-      fact.path = clean_text(shorten_home(path));
-      fact.problem_code = error.trouble() == Trouble::no_such_file    ? "no-such-file"
-                          : error.trouble() == Trouble::no_permission ? "no-permission"
-                                                                      : "not-a-core";
-      fact.problem_text = error.what();
-      unreadable.push_back(std::move(fact));
+      refuse(path, error);
+    }
+    for (Input& input : inputs) {
+      const std::string name = input.path;
+      try {
+        sessions.push_back(open_session(std::move(input), options));
+      } catch (const Error& error) {
+        refuse(name, error);
+      }
     }
   }
   if (sessions.empty() && first) throw Error(*first);

@@ -182,7 +182,7 @@ Table make_table(const Analysis& analysis, TableKind kind) {
 }
 
 ArgumentKind kind_of_argument(const std::string& path) {
-  if (path == "-") return ArgumentKind::core;
+  if (path == "-" || is_packed(path)) return ArgumentKind::core;
   try {
     const FileKind kind = reading_frames(
         [&](Unpack unpack) { return kind_of_file(open_input(path, unpack).content()); });

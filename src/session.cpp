@@ -9,15 +9,26 @@
 namespace coldcase {
 namespace {
 
+tl::expected<SideCar, std::string> load(const Companions& companions, const std::string& path) {
+  if (!companions.folder.empty()) return load_side_car(path);
+  const Companion* companion = companions.find(path);
+  if (companion == nullptr) return tl::unexpected<std::string>("");
+  const Bytes text = companion->content.bytes;
+  auto side_car = parse_side_car({reinterpret_cast<const char*>(text.data()), text.size()});
+  if (side_car) side_car->path = path;
+  return side_car;
+}
+
 // What lies beside the core and is of the same process. Whatever is wrong with it is a note: the
 // core is analyzed without it.
-void open_side_car(Session& session, const std::string& path) {
-  const std::string beside = side_car_path(path);
-  if (beside.empty()) return;
+void open_side_car(Session& session) {
+  const Input& input = session.input;
+  const std::string beside = side_car_path(input.path);
+  if (beside.empty() || !input.beside) return;
   const auto refuse = [&](const std::string& why) {
     session.side_car_problem = clean_text(shorten_home(beside)) + ": " + why;
   };
-  auto found = load_side_car(beside);
+  auto found = load(*input.beside, beside);
   if (!found) {
     if (!found.error().empty()) refuse(clean_text(found.error()));
     return;
@@ -35,17 +46,17 @@ void open_side_car(Session& session, const std::string& path) {
 
 }  // namespace
 
-std::unique_ptr<Session> open_session(const std::string& path, const AnalyzeOptions& options,
-                                      Unpack unpack) {
+std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options) {
   auto session = std::make_unique<Session>();
-  session->input = open_input(path, unpack);
+  session->input = std::move(input);
   session->core = parse_core(session->input.content(), session->input.path);
   Core& core = session->core;
   if (!core.threads.empty()) session->signal_thread = core.threads.front().tid;
   std::ranges::stable_sort(core.threads, {}, &CoreThread::tid);
-  open_side_car(*session, path);
+  open_side_car(*session);
   session->saved = core_image(core);
-  const FileSearch search{options.executables, options.sysroots, options.debug_dirs};
+  const FileSearch search{options.executables, options.sysroots, options.debug_dirs,
+                          session->input.beside.get()};
   session->modules = find_modules(core, session->saved, search);
   session->image = session->saved.with_files(file_extents(core, session->modules));
   session->threads =

@@ -27,8 +27,7 @@ struct Session {
   std::string side_car_problem;     // why the one that lies there is not used
 };
 
-// Throws Error when the file is no core we can read; BadFrame as open_input says.
-std::unique_ptr<Session> open_session(const std::string& path, const AnalyzeOptions& options,
-                                      Unpack unpack = Unpack::as_read);
+// Throws Error when the input is no core we can read; BadFrame as open_inputs says.
+std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options);
 
 }  // namespace coldcase

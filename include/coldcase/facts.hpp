@@ -21,7 +21,7 @@ struct InputFact {
   std::string path;
   ProcessId process;
   std::string writer;       // kernel, gcore, other
-  std::string compression;  // none, zstd
+  std::string compression;  // none, zstd, xz, lz4, gzip, bzip2
   std::string identity;     // "sha256:..." over ELF header, program headers and notes
   std::optional<std::uint64_t> file_bytes;
   std::optional<std::uint64_t> declared_bytes;

@@ -17,7 +17,7 @@ Spool spool_of(std::uint64_t size) {
 
 }  // namespace
 
-Frames::Frames(Mapping packed, SeekTable table)
+Frames::Frames(Stored packed, SeekTable table)
     : packed_(std::move(packed)),
       table_(std::move(table)),
       spool_(spool_of(table_.plain_bytes())),
@@ -43,7 +43,7 @@ void Frames::unpack(Bytes part) {
 void Frames::unpack_frame(std::size_t frame) {
   const auto [packed_begin, plain_begin] = table_.begin_of(frame);
   const auto [packed_end, plain_end] = table_.frames[frame];
-  const Bytes packed = slice(packed_.bytes(), packed_begin, packed_end - packed_begin);
+  const Bytes packed = slice(packed_.bytes, packed_begin, packed_end - packed_begin);
   prefetch(packed);
   if (!decoder_) decoder_.emplace();
   decoder_->start_anew();
@@ -71,12 +71,12 @@ void unpack(Frames& frames, Bytes part) {
   frames.unpack(part);
 }
 
-std::unique_ptr<Frames> open_frames(Mapping packed) {
-  expect_scattered_reads(packed.bytes());  // one header a frame, and later whole frames, prefetched
-  auto table = parse_seek_table(packed.bytes());
+std::unique_ptr<Frames> open_frames(const Stored& packed) {
+  expect_scattered_reads(packed.bytes);  // one header a frame, and later whole frames, prefetched
+  auto table = parse_seek_table(packed.bytes);
   if (!table) return nullptr;
   try {
-    return std::make_unique<Frames>(std::move(packed), std::move(*table));
+    return std::make_unique<Frames>(packed, std::move(*table));
   } catch (const Error&) {
     return nullptr;
   }

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "bytes/decoder.hpp"
-#include "bytes/mapping.hpp"
 #include "bytes/seek_table.hpp"
 #include "bytes/spool.hpp"
+#include "bytes/stored.hpp"
 
 namespace coldcase {
 
@@ -25,7 +25,7 @@ class BadFrame : public std::exception {
 class Frames {
  public:
   // Throws Error when there is no room for a file of this length, here or in the address space.
-  Frames(Mapping packed, SeekTable table);
+  Frames(Stored packed, SeekTable table);
   // All of the content; what of it was not unpacked reads as zeros.
   Bytes range() const { return plain_.bytes(); }
   // Makes a part of range() readable; throws BadFrame.
@@ -34,7 +34,7 @@ class Frames {
  private:
   void unpack_frame(std::size_t frame);
 
-  Mapping packed_;
+  Stored packed_;
   SeekTable table_;
   Spool spool_;
   Mapping plain_;
@@ -44,6 +44,6 @@ class Frames {
 };
 
 // Null when the file has no table to go by, and has to be read as one stream.
-std::unique_ptr<Frames> open_frames(Mapping packed);
+std::unique_ptr<Frames> open_frames(const Stored& packed);
 
 }  // namespace coldcase

@@ -10,13 +10,24 @@
 namespace coldcase {
 namespace {
 
+constexpr std::uintptr_t page = 4096;
+
+struct Pages {
+  void* begin;
+  std::size_t size;
+};
+
+Pages pages_of(Bytes part) {
+  const auto begin = std::bit_cast<std::uintptr_t>(part.data()) & ~(page - 1);
+  const auto end = std::bit_cast<std::uintptr_t>(part.data()) + part.size();
+  return {std::bit_cast<void*>(begin), end - begin};
+}
+
 // A hint: when the kernel refuses it, reading still works, only slower.
 void advise(Bytes part, int advice) {
   if (part.empty()) return;
-  constexpr std::uintptr_t page = 4096;
-  const auto begin = std::bit_cast<std::uintptr_t>(part.data()) & ~(page - 1);
-  const auto end = std::bit_cast<std::uintptr_t>(part.data()) + part.size();
-  (void)::madvise(std::bit_cast<void*>(begin), end - begin, advice);
+  const Pages pages = pages_of(part);
+  (void)::madvise(pages.begin, pages.size, advice);
 }
 
 }  // namespace
@@ -38,6 +49,12 @@ Mapping& Mapping::operator=(Mapping&& other) noexcept {
 
 Mapping::~Mapping() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+bool allow_writes(Bytes part) {
+  if (part.empty()) return true;
+  const Pages pages = pages_of(part);
+  return ::mprotect(pages.begin, pages.size, PROT_READ | PROT_WRITE) == 0;
 }
 
 void prefetch(Bytes part) {

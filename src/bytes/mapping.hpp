@@ -27,6 +27,10 @@ class Mapping {
   std::size_t size_ = 0;
 };
 
+// libelf writes to what it inflates sections in: makes these bytes writable, for this process alone
+// (a private mapping, or that of a spool). False when the kernel refuses.
+bool allow_writes(Bytes part);
+
 // Asks the kernel to read these bytes ahead of their use: one call for many page faults.
 void prefetch(Bytes part);
 

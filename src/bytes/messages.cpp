@@ -1,5 +1,6 @@
 #include "bytes/messages.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -51,9 +52,37 @@ Error cannot_spool(int error) {
               std::strerror(error) + ". Set TMPDIR to a folder with more room"};
 }
 
-Error not_zstd(const std::string& path, const std::string& why) {
-  return {Trouble::not_a_core, clean_text(path) + ": cannot decompress: " + why +
-                                   ". Was it copied whole? Check it with:  zstd -t FILE"};
+Error cannot_unpack(const std::string& path, const std::string& why, std::string_view packing) {
+  return {Trouble::not_a_core, clean_text(path) + ": cannot unpack (" + std::string(packing) +
+                                   "): " + clean_text(why) + ". Was it copied whole?"};
+}
+
+Error no_core_in(const std::string& path, std::uint64_t files, const std::string& problem) {
+  std::string text = clean_text(path) + " is an archive of " + counted(files, "file") +
+                     ", and none of them is a core dump";
+  if (!problem.empty()) text += "; the rest of it cannot be read: " + clean_text(problem);
+  return {Trouble::not_a_core, text + ". Archives inside an archive are not opened"};
+}
+
+Error no_such_member(const std::string& path, const std::string& member) {
+  return {Trouble::no_such_file,
+          clean_text(path) + " has no core " + clean_text(member) + " in it"};
+}
+
+Error several_cores(const std::string& path, const std::vector<std::string>& members) {
+  std::string text =
+      clean_text(path) + " holds " + counted(members.size(), "core") + ". Name one: ";
+  constexpr std::size_t most_named = 5;
+  for (std::size_t i = 0; i < std::min(members.size(), most_named); ++i)
+    text += (i > 0 ? ", " : "") + clean_text(members[i]);
+  return {Trouble::not_a_core, text + (members.size() > most_named ? ", ..." : "")};
+}
+
+Error no_core_in_report(const std::string& path) {
+  return {Trouble::not_a_core,
+          clean_text(path) +
+              " is a report of Apport's without a core: it was too large, or was removed when the "
+              "report was sent. Take the one on the machine where the process ran"};
 }
 
 }  // namespace coldcase::messages

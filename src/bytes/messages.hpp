@@ -3,7 +3,10 @@
 #pragma once
 
 #include <coldcase/result.hpp>
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace coldcase::messages {
 
@@ -13,6 +16,10 @@ Error not_a_file(const std::string& path);
 Error is_empty(const std::string& path);
 Error cannot_map(const std::string& path, int error);
 Error cannot_spool(int error);
-Error not_zstd(const std::string& path, const std::string& why);
+Error cannot_unpack(const std::string& path, const std::string& why, std::string_view packing);
+Error no_core_in(const std::string& path, std::uint64_t files, const std::string& problem);
+Error no_such_member(const std::string& path, const std::string& member);
+Error several_cores(const std::string& path, const std::vector<std::string>& members);
+Error no_core_in_report(const std::string& path);
 
 }  // namespace coldcase::messages

@@ -9,7 +9,6 @@
 #include <cstring>
 #include <vector>
 
-#include "bytes/decoder.hpp"
 #include "bytes/messages.hpp"
 
 namespace coldcase {
@@ -85,28 +84,10 @@ Mapping Spool::map() {
   return {file_.get(), size_, Mapping::Access::shared};
 }
 
-void copy_plain(Bytes head, int fd, const std::string& path, Spool& spool) {
-  spool.append(head);
+void copy_stream(int fd, const std::string& path, Spool& spool) {
   std::vector<std::byte> buffer(1 << 18);
   while (const std::size_t got = read_some(fd, buffer, path))
     spool.append(Bytes{buffer.data(), got});
-}
-
-std::string decompress_zstd(Bytes head, int fd, const std::string& path, Spool& spool) {
-  Decoder decoder;
-  const auto take = [&](Bytes piece) {
-    spool.append(piece);
-    return true;
-  };
-  std::string problem = decoder.feed(head, take);
-  std::vector<std::byte> buffer(std::size_t{128} << 10);
-  while (problem.empty()) {
-    const std::size_t got = read_some(fd, buffer, path);
-    if (got == 0) break;
-    problem = decoder.feed(Bytes{buffer.data(), got}, take);
-  }
-  if (problem.empty() && decoder.inside_frame()) problem = "the compressed file ends early";
-  return problem;
 }
 
 }  // namespace coldcase

@@ -26,11 +26,7 @@ class Spool {
   std::uint64_t size_ = 0;
 };
 
-// Both read `fd` to its end, after `head`, which was read from it already.
-void copy_plain(Bytes head, int fd, const std::string& path, Spool& spool);
-
-// Returns why it stopped before the end of the data; empty when it did not. Bounded by the disk
-// alone: output is written as it comes, never held.
-std::string decompress_zstd(Bytes head, int fd, const std::string& path, Spool& spool);
+// Reads `fd` to its end. Throws Error when it cannot be read or there is no room.
+void copy_stream(int fd, const std::string& path, Spool& spool);
 
 }  // namespace coldcase

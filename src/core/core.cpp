@@ -15,16 +15,8 @@ bool is_elf(const FileSpan& file) {
   return parse_at<std::uint32_t>(file, 0) == std::uint32_t{0x464c457f};
 }
 
-bool looks_like_text(const FileSpan& file) {
-  const Bytes head = file.bytes(0, 256);
-  return std::ranges::all_of(head, [](std::byte b) {
-    const auto c = static_cast<unsigned char>(b);
-    return c >= 0x20 || c == '\n' || c == '\r' || c == '\t';
-  });
-}
-
 elf::Header check_header(const FileSpan& file, std::string_view name) {
-  if (!is_elf(file)) throw messages::not_elf(name, looks_like_text(file));
+  if (!is_elf(file)) throw messages::not_elf(name, file.bytes(0, 256));
   const auto wide = parse_at<std::uint8_t>(file, 4);
   if (wide && *wide != 2) throw messages::not_64_bit(name);
   const auto order = parse_at<std::uint8_t>(file, 5);

@@ -1,5 +1,8 @@
 #include "core/messages.hpp"
 
+#include <algorithm>
+#include <array>
+#include <span>
 #include <string>
 
 #include "base/text.hpp"
@@ -16,6 +19,42 @@ constexpr Machine machines[] = {
     {22, "s390x"},   {40, "32-bit Arm"}, {183, "aarch64"}, {190, "NVIDIA CUDA (a GPU core)"},
     {243, "RISC-V"}, {258, "LoongArch"}};
 
+// What people hand in for a core, by its first bytes, and what reads it.
+struct Foreign {
+  std::string_view magic, text;
+};
+constexpr std::array foreigners{
+    Foreign{"MDMP",
+            " is a minidump (Breakpad, Crashpad or Windows), not an ELF core; "
+            "minidump-stackwalk reads it. On Linux take a core: gcore PID, or  ulimit -c"},
+    Foreign{"PAGEDU", " is a crash dump of the Windows kernel; WinDbg reads it"},
+    Foreign{"\xcf\xfa\xed\xfe", " is a Mach-O file (macOS), not an ELF core; lldb reads it"},
+    Foreign{"\xce\xfa\xed\xfe", " is a 32-bit Mach-O file (macOS), not an ELF core; lldb reads it"},
+    Foreign{"\xca\xfe\xba\xbe",
+            " is a Mach-O file for several machines or a Java class, not a core"},
+    Foreign{"MZ", " is a Windows program, not a core dump"},
+    Foreign{"PERFILE2", " is a recording of perf's, not a core dump; perf report reads it"},
+    Foreign{"JAVA PROFILE",
+            " is a heap dump of a Java machine (hprof): it holds objects, no native "
+            "stacks. Take a core of the process: gcore PID"},
+    Foreign{"heap profile:", " is a heap profile (gperftools), not a core dump; pprof reads it"},
+    Foreign{"!<arch>\n", " is a library of object files, or a .deb: unpack it first"},
+    Foreign{"7z\xbc\xaf\x27\x1c", " is a 7z archive: unpack it first (7z x FILE)"},
+    Foreign{"Rar!", " is a RAR archive: unpack it first (unrar x FILE)"},
+    Foreign{"KDUMP",
+            " is a crash dump of a Linux kernel, not of a process; crash and drgn read it"}};
+
+bool begins_with(Bytes head, std::string_view magic) {
+  return head.size() >= magic.size() &&
+         std::ranges::equal(std::as_bytes(std::span(magic.data(), magic.size())),
+                            head.first(magic.size()));
+}
+
+bool is_text(std::byte b) {
+  const auto c = static_cast<unsigned char>(b);
+  return c >= 0x20 || c == '\n' || c == '\r' || c == '\t';
+}
+
 std::string machine_name(std::uint16_t number) {
   for (const Machine& machine : machines) {
     if (machine.number == number) return std::string(machine.name);
@@ -29,12 +68,16 @@ Error not_core(std::string_view name, const std::string& text) {
 
 }  // namespace
 
-Error not_elf(std::string_view name, bool text) {
+Error not_elf(std::string_view name, Bytes head) {
+  for (const Foreign& foreign : foreigners) {
+    if (begins_with(head, foreign.magic)) return not_core(name, std::string(foreign.text));
+  }
+  const bool text = !head.empty() && std::ranges::all_of(head, is_text);
   return not_core(name,
                   text ? " is a text file, not a core dump. Name the core that gcore or the kernel "
                          "wrote (see  ulimit -c  and  cat /proc/sys/kernel/core_pattern)"
-                       : " is not a core dump (no ELF header). If it is compressed: .zst is read "
-                         "as it is, unpack others first");
+                       : " is not a core dump: no ELF header, no packing and no archive that is "
+                         "known (zst, xz, gz, bz2, lz4, tar, zip)");
 }
 
 Error not_64_bit(std::string_view name) {

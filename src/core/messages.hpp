@@ -5,9 +5,12 @@
 #include <cstdint>
 #include <string_view>
 
+#include "bytes/view.hpp"
+
 namespace coldcase::messages {
 
-Error not_elf(std::string_view name, bool text);
+// `head`: its first bytes, which may tell what it is instead.
+Error not_elf(std::string_view name, Bytes head);
 Error not_64_bit(std::string_view name);
 Error not_little_endian(std::string_view name);
 Error not_a_core(std::string_view name, std::uint16_t type);

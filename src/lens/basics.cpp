@@ -50,15 +50,15 @@ InputFact input_fact(const View& view, const Input& input) {
   fact.writer = core.writer == Writer::kernel  ? "kernel"
                 : core.writer == Writer::gcore ? "gcore"
                                                : "other";
-  fact.compression = input.compression == Compression::zstd ? "zstd" : "none";
+  fact.compression = std::string(word(input.compression));
   fact.identity = "sha256:" + sha256_hex(core.identity);
   fact.file_bytes = input.file_bytes;
   fact.declared_bytes = core.declared_bytes;
   fact.present_bytes = std::min<std::uint64_t>(core.file.size(), core.declared_bytes);
   fact.truncated = core.truncated();
-  if (input.modified != 0) {
-    fact.taken_at = rfc3339(input.modified);
-    fact.taken_source = "mtime";
+  if (input.taken.at != 0) {
+    fact.taken_at = rfc3339(input.taken.at);
+    fact.taken_source = std::string(input.taken.source);
   }
   if (view.side_car != nullptr && !view.side_car->taken_at.empty()) {
     fact.taken_at = view.side_car->taken_at;

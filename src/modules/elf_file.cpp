@@ -69,13 +69,15 @@ std::unique_ptr<ElfFile> ElfFile::open(const std::string& path) {
     return nullptr;  // as good as not there; the caller notes the module as missing
   }
   opened->bytes_ = opened->mapping_.bytes();
+  opened->writable_ = true;
   return opened->parse() ? std::move(opened) : nullptr;
 }
 
-std::unique_ptr<ElfFile> ElfFile::from_memory(Bytes bytes, std::string name) {
+std::unique_ptr<ElfFile> ElfFile::from_memory(Bytes bytes, std::string name, Writable writable) {
   std::unique_ptr<ElfFile> opened{new ElfFile};
   opened->path_ = std::move(name);
   opened->bytes_ = bytes;
+  opened->writable_ = writable == Writable::yes;
   return opened->parse() ? std::move(opened) : nullptr;
 }
 
@@ -216,7 +218,7 @@ std::uint64_t ElfFile::inflated_bytes() const {
 
 Dwarf* ElfFile::dwarf() const {
   // Not for bytes of the core: those are mapped read-only.
-  if (tried_dwarf_ || mapping_.bytes().empty() || elf() == nullptr) return dwarf_.get();
+  if (tried_dwarf_ || !writable_ || elf() == nullptr) return dwarf_.get();
   tried_dwarf_ = true;
   if (has_dwarf() && inflated_bytes() <= most_inflated)
     dwarf_.reset(dwarf_begin_elf(elf(), DWARF_C_READ, nullptr));

@@ -39,7 +39,10 @@ class ElfFile {
  public:
   // Null when the file cannot be opened or is no 64-bit x86_64 ELF object.
   static std::unique_ptr<ElfFile> open(const std::string& path);
-  static std::unique_ptr<ElfFile> from_memory(Bytes bytes, std::string name);
+  // DWARF is read only of bytes that may be written to: libelf inflates sections in place.
+  enum class Writable : std::uint8_t { no, yes };
+  static std::unique_ptr<ElfFile> from_memory(Bytes bytes, std::string name,
+                                              Writable writable = Writable::no);
 
   const std::string& path() const { return path_; }
   Bytes bytes() const { return bytes_; }
@@ -78,6 +81,7 @@ class ElfFile {
   std::string path_;
   Mapping mapping_;
   Bytes bytes_;
+  bool writable_ = false;
   elf::Header header_{};
   std::vector<elf::ProgramHeader> headers_;
   std::vector<ElfSection> sections_;

@@ -22,6 +22,23 @@ std::string build_id_path(std::string_view folder, std::string_view build_id,
   return path;
 }
 
+// "./usr/lib/libfoo.so" and "root/usr/lib/libfoo.so" are the file /usr/lib/libfoo.so of a copied
+// tree; "libfoo.so" may be.
+bool may_be(std::string_view member, std::string_view wanted) {
+  return base_name(member) == base_name(wanted);
+}
+
+void add_beside(std::string_view path, const FileSearch& search, std::vector<std::string>& files) {
+  if (search.beside == nullptr) return;
+  for (const Companion& companion : search.beside->files) {
+    if (may_be(companion.name, path)) files.push_back(companion.shown);
+  }
+  const std::string& folder = search.beside->folder;
+  if (folder.empty()) return;
+  files.push_back(folder + "/" + std::string(base_name(path)));
+  if (path.starts_with('/') && folder != "/") files.push_back(folder + std::string(path));
+}
+
 }  // namespace
 
 std::vector<std::string> candidate_files(std::string_view recorded, std::string_view build_id,
@@ -36,6 +53,7 @@ std::vector<std::string> candidate_files(std::string_view recorded, std::string_
       files.push_back(given.substr(equals + 1));
     }
   }
+  add_beside(path, search, files);
   for (const std::string& root : search.sysroots) {
     files.push_back(root + path);
     files.push_back(root + "/" + std::string(base_name(path)));
@@ -49,9 +67,12 @@ std::vector<std::string> candidate_files(std::string_view recorded, std::string_
   return files;
 }
 
-std::vector<std::string> debug_files(std::string_view build_id, const FileSearch& search) {
+std::vector<std::string> debug_files(std::string_view recorded, std::string_view build_id,
+                                     const FileSearch& search) {
   std::vector<std::string> files;
   if (build_id.size() <= 2) return files;
+  add_beside(std::string(base_name(without_deleted(recorded))) + ".debug", search, files);
+  add_beside(base_name(build_id_path("", build_id, ".debug")), search, files);
   for (const std::string& root : search.sysroots) {
     files.push_back(build_id_path(root + "/usr/lib/debug", build_id, ".debug"));
   }
@@ -60,6 +81,13 @@ std::vector<std::string> debug_files(std::string_view build_id, const FileSearch
   }
   files.push_back(build_id_path("/usr/lib/debug", build_id, ".debug"));
   return files;
+}
+
+std::unique_ptr<ElfFile> open_candidate(const std::string& path, const FileSearch& search) {
+  const Companion* inside = search.beside == nullptr ? nullptr : search.beside->find(path);
+  return inside != nullptr
+             ? ElfFile::from_memory(inside->content.bytes, path, ElfFile::Writable::yes)
+             : ElfFile::open(path);
 }
 
 }  // namespace coldcase

@@ -72,7 +72,7 @@ Identity compare(const Module& module, const ElfFile& file) {
 void locate(Module& module, bool is_executable, const FileSearch& search) {
   for (const std::string& path :
        candidate_files(module.path, module.build_id, is_executable, search)) {
-    std::unique_ptr<ElfFile> file = ElfFile::open(path);
+    std::unique_ptr<ElfFile> file = open_candidate(path, search);
     if (!file) continue;
     const Identity identity = compare(module, *file);
     if (identity == Identity::none && !module.header_saved) {
@@ -93,8 +93,8 @@ void locate(Module& module, bool is_executable, const FileSearch& search) {
     break;
   }
   if (module.file && module.file->has_symtab() && module.file->has_dwarf()) return;
-  for (const std::string& path : debug_files(module.build_id, search)) {
-    std::unique_ptr<ElfFile> debug = ElfFile::open(path);
+  for (const std::string& path : debug_files(module.path, module.build_id, search)) {
+    std::unique_ptr<ElfFile> debug = open_candidate(path, search);
     if (!debug || debug->build_id() != module.build_id) continue;
     module.debug = std::move(debug);
     return;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bytes/companions.hpp"
 #include "core/core.hpp"
 #include "image/image.hpp"
 #include "modules/elf_file.hpp"
@@ -49,6 +50,7 @@ struct Module {
 
 struct FileSearch {
   std::vector<std::string> executables, sysroots, debug_dirs;
+  const Companions* beside = nullptr;  // of the core; null: nothing is known of its place
 };
 
 class Modules {
@@ -72,9 +74,13 @@ Modules find_modules(const Core& core, const MemoryImage& image, const FileSearc
 // What the modules' files hold of the ranges the core mapped from them, with the reason where not.
 std::vector<Extent> file_extents(const Core& core, const Modules& modules);
 
-// Internal to the stage: the files to try for a recorded path, best first.
+// Internal to the stage: the files to try for a recorded path, best first. Those in the core's
+// archive are named as it shows them.
 std::vector<std::string> candidate_files(std::string_view recorded, std::string_view build_id,
                                          bool is_executable, const FileSearch& search);
-std::vector<std::string> debug_files(std::string_view build_id, const FileSearch& search);
+std::vector<std::string> debug_files(std::string_view recorded, std::string_view build_id,
+                                     const FileSearch& search);
+// Null when it cannot be opened or is no ELF file for us.
+std::unique_ptr<ElfFile> open_candidate(const std::string& path, const FileSearch& search);
 
 }  // namespace coldcase

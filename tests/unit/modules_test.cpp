@@ -219,15 +219,15 @@ TEST_CASE("a name that is no path is not tried from the current folder", "[modul
 TEST_CASE("a build-id too short for its folder is not looked up", "[modules]") {
   const FileSearch search{.executables = {}, .sysroots = {}, .debug_dirs = {"/debug"}};
   CHECK(candidate_files("/a", "ab", false, search) == Paths{"/a"});
-  CHECK(debug_files("ab", search).empty());
-  CHECK(debug_files("", search).empty());
+  CHECK(debug_files("/a", "ab", search).empty());
+  CHECK(debug_files("/a", "", search).empty());
 }
 
 TEST_CASE("debug files: sysroot, given folder, this machine", "[modules]") {
   const FileSearch search{.executables = {}, .sysroots = {"/root"}, .debug_dirs = {"/debug"}};
-  CHECK(debug_files("abcdef", search) == Paths{"/root/usr/lib/debug/.build-id/ab/cdef.debug",
-                                               "/debug/.build-id/ab/cdef.debug",
-                                               "/usr/lib/debug/.build-id/ab/cdef.debug"});
+  CHECK(debug_files("/lib/a.so", "abcdef", search) ==
+        Paths{"/root/usr/lib/debug/.build-id/ab/cdef.debug", "/debug/.build-id/ab/cdef.debug",
+              "/usr/lib/debug/.build-id/ab/cdef.debug"});
 }
 
 // ---- where functions begin

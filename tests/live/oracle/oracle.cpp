@@ -122,7 +122,7 @@ void print_registers(Session& session) {
 
 int main(int argc, char** argv) {
   if (argc != 2) return 64;
-  const auto session = coldcase::open_session(argv[1], {});
+  const auto session = coldcase::open_session(coldcase::open_input(argv[1]), {});
   print_registers(*session);
   Dwfl* dwfl = report_modules(*session);
   Oracle oracle{session.get()};
