@@ -75,11 +75,17 @@ void read_worker(const Objects& objects, const PyThread& state, Pools& pools) {
   ThreadPool& pool = pool_of(pools.threads, *queue);
   pool.workers.push_back(&state);
   if (!pool.executor) pool.executor = find_executor(objects, *worker->frame);
-  const auto run = find_library_frame(objects, state, "concurrent.futures.thread", "run");
-  const auto item = run ? find_self(objects, *run->frame) : std::nullopt;
-  if (!item) return;
-  RunningWork running{&state, run->index, read_work(objects, *item)};
-  if (running.work.future.value != 0) pools.running.push_back(std::move(running));
+  // _WorkItem.run; from 3.14 on there is a WorkerContext.run inside it.
+  each_frame(state, [&](const PythonFrame& frame, std::size_t index) {
+    if (last_part(frame.code->name) != "run" ||
+        module_of(objects, frame) != "concurrent.futures.thread")
+      return index < most_values;
+    const auto item = find_self(objects, frame);
+    RunningWork running{&state, index, item ? read_work(objects, *item) : Work{}};
+    if (running.work.future.value == 0) return true;
+    pools.running.push_back(std::move(running));
+    return false;
+  });
 }
 
 // To 3.8 a function of the module with everything in its arguments, from 3.9 on a Thread.
@@ -156,7 +162,11 @@ Pools read_pools(const Objects& objects, const Interpreter& interpreter) {
     pool.length = queue_size(objects, sort, pool.queue).value_or(0);
     for (const Addr item : queue_items(objects, sort, pool.queue, most_work)) {
       // None wakes a worker that has to end.
-      if (!is_none(objects, item)) pool.queued.push_back(read_work(objects, item));
+      if (is_none(objects, item)) {
+        pool.length -= std::min<std::uint64_t>(pool.length, 1);
+        continue;
+      }
+      pool.queued.push_back(read_work(objects, item));
     }
   }
   return pools;
