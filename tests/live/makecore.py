@@ -323,6 +323,10 @@ def command_of(program: str, built: str, python: str, variant: str) -> Tuple[Lis
 
 
 def finish(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)  # children that it left, too: start() made a session
+    except ProcessLookupError:
+        pass
     if process.poll() is None:
         process.kill()
     process.wait()
