@@ -2,6 +2,7 @@
 #include <coldcase/inspect.hpp>
 
 #include <algorithm>
+#include <set>
 
 #include "base/digest.hpp"
 #include "base/text.hpp"
@@ -45,7 +46,48 @@ std::string basis_of(const ResourceFact& resource) {
   for (const Owner& owner : resource.owners)
     bases.push_back(std::string(word(owner.confidence)) + " (" + std::string(word(owner.basis)) +
                     ")");
+  if (resource.owners.empty() && resource.state == LockState::free) return {};
   return resource.owners.empty() ? resource.owner_unknown_text : join(bases, ", ");
+}
+
+bool is_of_no_account(const ResourceFact& resource) {
+  const bool lock =
+      resource.kind == WaitKind::python_lock || resource.kind == WaitKind::python_rlock;
+  return lock && resource.state == LockState::free && resource.owners.empty() &&
+         resource.waiters.empty();
+}
+
+std::string named(const Facts& facts, Ref ref) {
+  const auto thread = ref.as<RefKind::thread>();
+  const std::string name = thread.known() ? name_of(facts.threads[thread.index]) : "";
+  const std::string number = lwp_of(facts, ref);
+  return name.empty() ? number : name + " (" + number + ")";
+}
+
+std::string owners_of(const Facts& facts, const ResourceFact& resource) {
+  std::vector<std::string> names;
+  for (const Owner& owner : resource.owners) names.push_back(named(facts, owner.by));
+  return join(names, ", ");
+}
+
+std::string waiters_of(const Facts& facts, const ResourceFact& resource) {
+  const bool queue = resource.kind == WaitKind::queue;
+  std::vector<std::string> names;
+  for (const Ref waiter : resource.waiters) {
+    std::string text = named(facts, waiter);
+    const auto thread = waiter.as<RefKind::thread>();
+    const auto mode = thread.known() && facts.threads[thread.index].wait
+                          ? facts.threads[thread.index].wait->mode
+                          : std::nullopt;
+    if (mode == Mode::read) text += queue ? " to take" : " to read";
+    if (mode == Mode::write) text += queue ? " to put" : " to write";
+    names.push_back(std::move(text));
+  }
+  return join(names, ", ");
+}
+
+std::string state_of(const ResourceFact& resource) {
+  return resource.details.empty() ? std::string(word(resource.state)) : resource.details;
 }
 
 namespace {
@@ -91,18 +133,32 @@ std::string name_with_address(const ResourceFact& resource) {
   return told ? resource.label : resource.label + " at " + hex(resource.at.front().address.value);
 }
 
+// The semaphore under a Python lock or a future: told with what the thread waits for.
+std::set<ResourceId> beneath_others(const Facts& facts) {
+  std::set<ResourceId> beneath, awaited;
+  for (const ThreadFact& thread : facts.threads) {
+    if (!thread.wait) continue;
+    if (thread.wait->at.known()) beneath.insert(thread.wait->at);
+    for (const Ref on : thread.wait->on) awaited.insert(on.as<RefKind::resource>());
+  }
+  for (std::uint32_t r = 0; r < facts.resources.size(); ++r) {
+    const ResourceFact& resource = facts.resources[r];
+    const bool part = resource.part_of.known() && !awaited.contains({r});
+    if (part) beneath.insert({r});
+    if (!resource.owners.empty() || awaited.contains({r})) beneath.erase({r});
+  }
+  return beneath;
+}
+
 Table lock_table(const Facts& facts) {
   Table table{{"lock", "kind", "state", "held by", "how known", "waiters"}, {}};
-  for (const ResourceFact& resource : facts.resources) {
-    // The semaphore under a Python lock is told with that.
-    if (resource.part_of.known() && resource.owners.empty()) continue;
-    std::vector<std::string> owners, waiters;
-    for (const Owner& owner : resource.owners) owners.push_back(lwp_of(facts, owner.by));
-    for (const Ref waiter : resource.waiters) waiters.push_back(lwp_of(facts, waiter));
-    const std::string state =
-        resource.details.empty() ? std::string(word(resource.state)) : resource.details;
-    table.rows.push_back({name_with_address(resource), std::string(word(resource.kind)), state,
-                          join(owners, ", "), basis_of(resource), join(waiters, ", ")});
+  const std::set<ResourceId> beneath = beneath_others(facts);
+  for (std::uint32_t r = 0; r < facts.resources.size(); ++r) {
+    const ResourceFact& resource = facts.resources[r];
+    if (beneath.contains({r}) || is_of_no_account(resource)) continue;
+    table.rows.push_back({name_with_address(resource), std::string(word(resource.kind)),
+                          state_of(resource), owners_of(facts, resource), basis_of(resource),
+                          waiters_of(facts, resource)});
   }
   return table;
 }

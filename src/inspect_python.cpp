@@ -17,32 +17,17 @@ std::string tid_of(const ThreadFact& thread) {
   return thread.tid ? std::to_string(*thread.tid) : "";
 }
 
-std::string named(const Facts& facts, Ref ref) {
-  const auto thread = ref.as<RefKind::thread>();
-  const std::string name = thread.known() ? name_of(facts.threads[thread.index]) : "";
-  const std::string number = lwp_of(facts, ref);
-  return name.empty() ? number : name + " (" + number + ")";
-}
-
-template <class Refs>
-std::string all_named(const Facts& facts, const Refs& refs) {
-  std::vector<std::string> names;
-  names.reserve(refs.size());
-  for (const Ref ref : refs) names.push_back(named(facts, ref));
-  return join(names, ", ");
-}
-
-std::string owners_of(const Facts& facts, const ResourceFact& resource) {
-  std::vector<Ref> owners;
-  for (const Owner& owner : resource.owners) owners.push_back(owner.by);
-  return all_named(facts, owners);
-}
-
 // As target_of, and a thread or process by its name.
 std::string wait_of(const Facts& facts, const ThreadFact& thread) {
   const bool single = thread.wait && thread.wait->on.size() == 1;
   const bool join = single && thread.wait->on.front().kind == RefKind::thread;
-  return join ? "the end of " + named(facts, thread.wait->on.front()) : target_of(facts, thread);
+  std::string text =
+      join ? "the end of " + named(facts, thread.wait->on.front()) : target_of(facts, thread);
+  const std::size_t more = thread.wait && !thread.wait->on.empty() ? thread.wait->on.size() - 1 : 0;
+  if (more > 0) text += thread.wait->all.value_or(false) ? " and " : " or ";
+  if (more > 0) text += counted(more, "other");
+  const bool timed = thread.wait && thread.wait->ends == Ends::timeout;
+  return timed && thread.wait->kind != WaitKind::sleep ? text + " (ends by itself)" : text;
 }
 
 std::vector<std::string> interpreter_row(const Facts& facts, const std::string& pid,
@@ -123,13 +108,15 @@ Table stack_table(const Facts& facts) {
   return table;
 }
 
-bool is_pythons(WaitKind kind) {
-  static constexpr std::array kinds{WaitKind::gil,          WaitKind::python_lock,
-                                    WaitKind::python_rlock, WaitKind::python_condition,
-                                    WaitKind::queue,        WaitKind::future,
-                                    WaitKind::import_lock,  WaitKind::semlock,
-                                    WaitKind::event_loop,   WaitKind::asyncio_lock};
-  return std::ranges::find(kinds, kind) != kinds.end();
+bool is_pythons(const ResourceFact& resource) {
+  static constexpr std::array kinds{
+      WaitKind::gil,        WaitKind::python_lock,      WaitKind::python_rlock, WaitKind::queue,
+      WaitKind::future,     WaitKind::python_condition, WaitKind::import_lock,  WaitKind::semlock,
+      WaitKind::event_loop, WaitKind::asyncio_lock};
+  // Semaphores and barriers are the C library's as well.
+  return std::ranges::find(kinds, resource.kind) != kinds.end() ||
+         resource.implementation.starts_with("threading.") ||
+         resource.implementation.ends_with("SQLite database");
 }
 
 // In which function the holder took it, or is.
@@ -150,11 +137,11 @@ Table lock_table(const Facts& facts) {
   Table table{{"lock", "kind", "address", "state", "held by", "in", "how known", "waiters"}, {}};
   for (std::uint32_t r = 0; r < facts.resources.size(); ++r) {
     const ResourceFact& lock = facts.resources[r];
-    if (!is_pythons(lock.kind)) continue;
+    if (!is_pythons(lock) || is_of_no_account(lock)) continue;
     const std::string address = lock.at.empty() ? "" : hex(lock.at.front().address.value);
-    table.rows.push_back({lock.label, std::string(word(lock.kind)), address,
-                          std::string(word(lock.state)), owners_of(facts, lock),
-                          taken_in(facts, {r}), basis_of(lock), all_named(facts, lock.waiters)});
+    table.rows.push_back({lock.label, std::string(word(lock.kind)), address, state_of(lock),
+                          owners_of(facts, lock), taken_in(facts, {r}), basis_of(lock),
+                          waiters_of(facts, lock)});
   }
   return table;
 }

@@ -12,7 +12,7 @@ namespace {
 
 // "Queue" locks are lost when a process that puts is killed: then the advice is about ending it.
 bool is_queue_lock(const ResourceFact& lock) {
-  return lock.label.find("multiprocessing.Queue") != std::string::npos;
+  return lock.label.find("Queue") != std::string::npos;
 }
 
 std::vector<EvidenceId> evidence_about(const Scene& scene, ResourceId id) {

@@ -201,8 +201,10 @@ void add_semlock_owner(const Seen& seen, const SemLock& lock, ResourceId id, Led
 // Queue: taking one makes nobody its holder.
 void set_counting(ResourceId id, Ledger& ledger) {
   ResourceFact& fact = ledger.resource(id);
+  // What Python calls it may have told more.
+  if (fact.implementation != "multiprocessing.SemLock")
+    fact.owner_unknown_text = "nobody owns a counting semaphore: any process may release it";
   fact.owner_unknown_code = "no_owner";
-  fact.owner_unknown_text = "nobody owns a counting semaphore: any process may release it";
   for (const Ref waiter : fact.waiters) {
     if (const ThreadId thread = waiter.as<RefKind::thread>(); thread.known())
       ledger.thread(thread).state = ThreadState::idle;

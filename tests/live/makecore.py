@@ -281,10 +281,18 @@ def await_kernel_core(process: "subprocess.Popen[bytes]", folder: str) -> str:
     code = process.wait(timeout=DUMP_TIMEOUT)
     if code >= 0:
         raise WentWrong("exit status %d instead of a signal" % code)
-    cores = [name for name in sorted(os.listdir(folder)) if name != "stderr.txt"]
+    cores = [path for path in sorted(glob.glob(os.path.join(folder, "*"))) if is_elf(path)]
     if not cores:
         raise WentWrong("no core file")
-    return os.path.join(folder, cores[0])
+    return cores[0]
+
+
+def is_elf(path: str) -> bool:
+    """The program itself may have left other files beside its core."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(4) == b"\x7fELF"
 
 
 def dump_with_kernel(process: "subprocess.Popen[bytes]", folder: str) -> str:
@@ -315,6 +323,10 @@ def command_of(program: str, built: str, python: str, variant: str) -> Tuple[Lis
 
 
 def finish(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        os.killpg(process.pid, signal.SIGKILL)  # children that it left, too: start() made a session
+    except ProcessLookupError:
+        pass
     if process.poll() is None:
         process.kill()
     process.wait()

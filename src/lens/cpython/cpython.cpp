@@ -4,6 +4,7 @@
 
 #include "base/rings.hpp"
 #include "base/text.hpp"
+#include "lens/cpython/children.hpp"
 #include "lens/cpython/lens_parts.hpp"
 
 namespace coldcase::cpython {
@@ -102,6 +103,7 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   add_futures(context);
   add_busy_databases(context);
   add_multiprocessing_waits(context);
+  add_child_pipes(context);
   add_lock_holders(context);
   add_finalizers(context);
   add_tasks(context);

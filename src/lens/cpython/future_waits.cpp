@@ -73,7 +73,7 @@ ResourceId add_thread_pool(LensContext& context, const ThreadPool& pool) {
   context.ledger.share(id, context.view.process, pool.queue);
   ResourceFact& fact = context.ledger.resource(id);
   const auto place = [&](const auto& one) { return one.address == at; };
-  std::ranges::stable_partition(fact.at, place);
+  std::stable_partition(fact.at.begin(), fact.at.end(), place);
   fact.kind = WaitKind::queue;
   fact.implementation = type;
   fact.label = type + " " + prefix_of(context, pool);
@@ -140,7 +140,8 @@ class Futures {
         add_evidence(context_, future, thread, frame,
                      "the work item that " + context_.lwp(thread) + " runs will fill this future"));
     context_.ledger.resource(future).owner_unknown_text =
-        "nobody owns it: the worker that runs it has to finish";
+        "nobody owns it: " + running.worker->name + " (" + context_.lwp(thread) +
+        "), which runs it, has to finish";
   }
 
   // Any worker of the pool may take it, as soon as one is free.

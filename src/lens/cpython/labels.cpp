@@ -91,7 +91,7 @@ void NameSearch::each_named(Addr object, const std::function<bool(Addr, Addr)>& 
 std::string NameSearch::owned_name(Addr owner, Addr key) const {
   const std::string type = class_name(objects_, owner), attribute = read_name(objects_, key);
   if (attribute == "lock" && sort_of(objects_, owner) == Sort::handler)
-    return "of logging.Handler " + type;
+    return "of " + handler_text(objects_, owner);
   if (attribute == "lock" && type == "cached_property")  // functools, to 3.11
     return "of functools.cached_property " +
            clean_text(find_text(objects_, owner, "attrname"), most_name);

@@ -52,6 +52,13 @@ std::optional<std::uint32_t> result_local(const Routine& routine, const Call& ca
   return local;
 }
 
+// Condition._is_owned, which notify() calls, tries to take the lock and gives it back at once: it
+// leaves it as it was.
+bool leaves_locks_alone(const Code& code) {
+  return last_part(code.name) == "_is_owned" && base_name(code.file) == "threading.py" &&
+         ring_of_python(code.file) == Ring::runtime;
+}
+
 }  // namespace
 
 std::optional<LockKey> LockUse::key_of(Addr object) {
@@ -114,7 +121,7 @@ void LockUse::add_helper(const Scope& scope, const Call& call, Addr object,
   const auto method = lookup_.class_attribute(object, scope.text->name(call.method),
                                               super ? scope.text->code->at : Addr{});
   const auto function = method ? lookup_.function(*method) : std::nullopt;
-  if (!function || !mentions_locks(*function->code)) return;
+  if (!function || !mentions_locks(*function->code) || leaves_locks_alone(*function->code)) return;
   const auto& code = scope.text->routine.instructions;
   const bool ignored = call.at + 1 < code.size() && code[call.at + 1].op == Op::pop_top;
   for (const Summary& summary : summary_of(*function, object)) {

@@ -33,9 +33,9 @@ void add_lock_wait(LensContext& context, std::size_t thread, const PyThread& sta
   const auto& wait = context.ledger.thread(context.view.thread_id(thread)).wait;
   const auto& futex = context.native.futexes[thread];
   if (!futex || !wait || wait->kind == WaitKind::gil) return;
-  if (wait_for_buffered(context, thread, futex->address)) return;
-  if (state.runs.empty() || state.runs.front().empty()) return;
   const Addr word = awaited_word(context.view, thread, *futex);
+  if (wait_for_buffered(context, thread, word)) return;
+  if (state.runs.empty() || state.runs.front().empty()) return;
   if (wait_for_module_lock(context, thread, state, word)) return;
   if (wait_for_import_lock(context, thread, word)) return;
   const Sleeper sleeper{state,

@@ -1,6 +1,7 @@
 #include "lens/cpython/object_waits.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "base/text.hpp"
 
@@ -8,6 +9,24 @@ namespace coldcase::cpython {
 namespace {
 
 constexpr std::size_t most_futures = 64;  // that one wait names
+
+// What nobody has done yet.
+std::string missing_act(Sort sort) {
+  static constexpr std::array acts{
+      std::pair{Sort::event, std::string_view("some thread has to set it")},
+      std::pair{Sort::condition, std::string_view("some thread has to notify it")},
+      std::pair{Sort::semaphore, std::string_view("some thread has to release it")},
+      std::pair{Sort::barrier, std::string_view("the other parties have to come")},
+      std::pair{Sort::queue, std::string_view("some thread has to put, take or finish an item")},
+      std::pair{Sort::simple_queue, std::string_view("some thread has to put an item")},
+      std::pair{Sort::python_simple_queue, std::string_view("some thread has to put an item")},
+      std::pair{Sort::future, std::string_view("whoever has its work has to finish it")},
+      std::pair{Sort::pool_result, std::string_view("the pool has to finish its work")},
+  };
+  const auto at = std::ranges::find(acts, sort, &std::pair<Sort, std::string_view>::first);
+  return "nobody owns it: " +
+         std::string(at == acts.end() ? "some thread has to signal it" : at->second);
+}
 
 // The frame of Condition.wait that sleeps, when its own `waiter` is the lock slept on. Without the
 // lock (its memory is not in the core) the frame alone says so.
@@ -98,6 +117,19 @@ bool wait_for_futures(LensContext& context, const Sleeper& sleeper) {
   return true;
 }
 
+// Of a queue at which all wait for the same.
+void tell_missing(LensContext& context, ResourceId queue, Use use) {
+  ResourceFact& fact = context.ledger.resource(queue);
+  const std::string_view act = use == Use::takes  ? "put an item"
+                               : use == Use::puts ? "take an item"
+                                                  : "take the items and call task_done()";
+  const std::string text = "nobody owns it: some thread has to " + std::string(act);
+  if (fact.waiters.empty())
+    fact.owner_unknown_text = text;
+  else if (fact.owner_unknown_text != text)
+    fact.owner_unknown_text = missing_act(Sort::queue);
+}
+
 void add_waiter_evidence(const Sleeper& sleeper, WaitClaim& claim) {
   if (!sleeper.awaited) {
     claim.most = Confidence::very_likely;
@@ -135,7 +167,7 @@ ResourceId sync_resource(LensContext& context, Sort sort, Addr object) {
   fact.words = std::move(state.words);
   fact.details = std::move(state.details);
   fact.owner_unknown_code = "no_owner";
-  fact.owner_unknown_text = "nobody owns it: some thread has to signal it";
+  fact.owner_unknown_text = missing_act(sort);
   return id;
 }
 
@@ -178,6 +210,8 @@ bool wait_for_signal(LensContext& context, const Sleeper& sleeper) {
   WaitClaim claim{kind_of(call->sort), {}, call->index, call->object, claim_text(*call)};
   claim.on = {sync_resource(context, call->sort, call->object)};
   claim.mode = mode_of(call->use);
+  if (call->use == Use::takes || call->use == Use::puts || call->use == Use::drains)
+    tell_missing(context, claim.on.front().as<RefKind::resource>(), call->use);
   claim.for_work = is_wait_for_work(*call);
   claim.timeout_ms = asked_timeout(context.objects(), *call->frame);
   if (call->sort == Sort::condition) claim.then = lock_of_condition(context, call->object);

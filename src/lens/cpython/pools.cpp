@@ -167,7 +167,11 @@ Pools read_pools(const Objects& objects, const Interpreter& interpreter) {
     pool.length = queue_size(objects, sort, pool.queue).value_or(0);
     for (const Addr item : queue_items(objects, sort, pool.queue, most_work)) {
       // None wakes a worker that has to end.
-      if (!is_none(objects, item)) pool.queued.push_back(read_work(objects, item));
+      if (is_none(objects, item)) {
+        pool.length -= std::min<std::uint64_t>(pool.length, 1);
+        continue;
+      }
+      pool.queued.push_back(read_work(objects, item));
     }
   }
   return pools;

@@ -221,6 +221,29 @@ std::string type_text(const Objects& objects, Sort sort, Addr object) {
   return own + " (a " + std::string(known) + ")";
 }
 
+std::optional<Addr> find_file_io(const Objects& objects, Addr stream) {
+  constexpr std::int64_t text_buffer = 32, buffered_raw = 16;
+  Addr at = stream;
+  if (objects.type_name(at) == "_io.TextIOWrapper")
+    at = objects.image().read_pointer(offset_by(at, text_buffer)).value_or(Addr{});
+  if (objects.type_name(at).starts_with("_io.Buffered"))  // not with -u
+    at = objects.image().read_pointer(offset_by(at, buffered_raw)).value_or(Addr{});
+  return objects.type_name(at) == "_io.FileIO" ? std::optional(at) : std::nullopt;
+}
+
+std::string handler_text(const Objects& objects, Addr handler) {
+  const std::string module = module_of_class(objects, handler);
+  const bool own = module == "logging" || module == "logging.handlers";
+  std::string text = own ? "logging." : "logging.Handler ";
+  text += clean_text(last_part(objects.type_name(handler)), 64);
+  std::string target = find_text(objects, handler, "baseFilename");
+  const auto stream = objects.find_attribute(handler, "stream");
+  const auto file = stream ? find_file_io(objects, *stream) : std::nullopt;
+  if (target.empty() && file) target = find_text(objects, *file, "name");
+  if (!target.empty()) text += " " + clean_text(base_name(target), 64);
+  return text;
+}
+
 std::optional<std::uint64_t> queue_size(const Objects& objects, Sort sort, Addr queue) {
   if (sort == Sort::queue || sort == Sort::python_simple_queue) {
     const auto items = objects.find_attribute(queue, sort == Sort::queue ? "queue" : "_queue");

@@ -44,6 +44,14 @@ struct SyncState {
 };
 SyncState read_state(const Objects& objects, Sort sort, Addr object);
 
+// The FileIO under a file object: of a TextIOWrapper (Modules/_io/textio.c: buffer 32) over a
+// buffered file (raw 16), of one of these, or itself. The same in 3.6 to 3.15.
+std::optional<Addr> find_file_io(const Objects& objects, Addr stream);
+
+// "logging.StreamHandler <stderr>", "logging.FileHandler orders.log"; a handler of the program's
+// own: "logging.Handler SlowHandler".
+std::string handler_text(const Objects& objects, Addr handler);
+
 // What a queue holds now; nothing when it cannot be read.
 std::optional<std::uint64_t> queue_size(const Objects& objects, Sort sort, Addr queue);
 std::vector<Addr> queue_items(const Objects& objects, Sort sort, Addr queue, std::size_t limit);

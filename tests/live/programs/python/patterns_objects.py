@@ -378,9 +378,19 @@ def new_module(name, body):
     importlib.invalidate_caches()
 
 
+def module_lock(name):
+    """That of a module which is being imported; its owner is recorded in it."""
+    return importlib._bootstrap._module_locks[name]()
+
+
+def imports(name):
+    """Said in a module's body, by the thread that imports it."""
+    says.holds(module_lock(name), sure="proved")
+
+
 def import_it(name, label, other=None):
     says.thread()
-    says.waits("import_lock", label=label)
+    says.waits("import_lock", module_lock(name), label=label)
     if other is not None:
         other.wait()
     importlib.import_module(name)
@@ -390,6 +400,8 @@ def import_it(name, label, other=None):
 def import_joins_importer():
     """A module starts a thread while it is imported and joins it; the thread imports the module."""
     new_module("plugin", """
+patterns.imports("plugin")
+
 def load():
     patterns.import_it("plugin", "plugin")
 
@@ -406,6 +418,7 @@ loader.join()
 def import_under_lock():
     """One thread imports under a lock that the module takes while another imports it."""
     new_module("settings", """
+patterns.imports("settings")
 with patterns.registry_lock:
     values = {}
 """)
@@ -443,6 +456,7 @@ def import_waits_for_result():
     """A module waits while it is imported for a task of a pool that imports the module."""
     new_module("catalogue", """
 import concurrent.futures
+patterns.imports("catalogue")
 
 workers = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="catalogue")
 says.thread()
@@ -459,12 +473,13 @@ def slow_import():
     """Healthy: a thread waits for an import that takes its time in another."""
     new_module("large", """
 import time
+patterns.imports("large")
 says.start(patterns.import_large, daemon=True)
 says.thread(patterns.SLEEPS)
 says.waits("sleep", timeout=True)
 says.ready(2)
 while True:
-    time.sleep(3600)
+    time.sleep(0.5)
 """)
     importlib.import_module("large")
 
