@@ -41,14 +41,14 @@ std::size_t count_unknown(const Facts& facts) {
 }
 
 // Asleep on a futex without end, with a stack that could not be read to its end: it may wait for
-// anything.
+// anything, unless its interpreter's frames say for what: an executor's worker idles in C alone.
 std::size_t count_unread(const Facts& facts) {
   return static_cast<std::size_t>(
       std::ranges::count_if(facts.threads, [&](const ThreadFact& thread) {
         const bool whole =
             thread.stack.known() && facts.stacks[thread.stack.index].stop_code == "outermost";
         return !whole && thread.wait && thread.wait->ends == Ends::never &&
-               thread.wait->syscall_name == "futex";
+               thread.wait->syscall_name == "futex" && thread.wait->kind != WaitKind::queue;
       }));
 }
 

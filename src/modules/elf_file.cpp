@@ -147,7 +147,9 @@ void ElfFile::each_symbol(const std::function<void(const ElfSymbol&)>& visit) co
 }
 
 std::optional<ElfSymbol> ElfFile::find_symbol(std::string_view name) const {
-  std::optional<ElfSymbol> best;
+  const auto [found, fresh] = found_.try_emplace(std::string(name));
+  std::optional<ElfSymbol>& best = found->second;
+  if (!fresh) return best;
   each_symbol([&](const ElfSymbol& symbol) {
     if (symbol.name != name) return;
     if (!best || (best->bind == 0 && symbol.bind != 0)) best = symbol;

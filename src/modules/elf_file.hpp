@@ -5,6 +5,7 @@
 
 #include <coldcase/address.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -55,7 +56,8 @@ class ElfFile {
 
   // Every named, defined symbol of .symtab, then of .dynsym. The views live as long as the file.
   void each_symbol(const std::function<void(const ElfSymbol&)>& visit) const;
-  // The value of a symbol by exact name, the global one first.
+  // The value of a symbol by exact name, the global one first. Searched for once: asking again for
+  // every thread is cheap.
   std::optional<ElfSymbol> find_symbol(std::string_view name) const;
 
   // The bytes that the file maps at its own address `value`, up to `size`.
@@ -83,6 +85,7 @@ class ElfFile {
   mutable ElfHandle elf_;
   mutable DwarfHandle dwarf_;
   mutable CfiHandle cfi_;
+  mutable std::map<std::string, std::optional<ElfSymbol>> found_;
   mutable std::optional<GoTable> go_table_;
   mutable bool tried_elf_ = false, tried_dwarf_ = false, tried_cfi_ = false, tried_go_ = false;
 };

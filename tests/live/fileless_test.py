@@ -4,8 +4,10 @@
     fileless_test.py --program build/dev/coldcase --work build/dev/live/fileless [--python LABEL]
 
 `file gone`: the interpreter is a copy that is deleted before the analysis; `embedded`: the static
-library inside a stripped program; `stripped`: a library with its exported symbols only. Exit status:
-0 all passed, 1 not, 77 nothing could be tried.
+library inside a stripped program, `embedded gone`: that is deleted, too; `stripped`: a library with
+its exported symbols only. `newer`, `beta`, `free-threaded`: in the core the runtime's description
+of itself says that it is one that no coldcase can know; `other name`: the file's name says so, and
+for `other name gone` it is deleted. Exit status: 0 all passed, 1 not, 77 nothing could be tried.
 """
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -26,6 +29,8 @@ import makecore
 from report_checks import Expected, check_report
 
 CASES = ("abba_lock", "rlock_abba", "self_lock", "gil_mutex", "idle_workers")
+UNKNOWN = {  # what _Py_DebugOffsets says of itself: version, free_threaded
+    "newer": (0x036300F0, 0), "beta": (0x030F00B3, 0), "free-threaded": (0, 1)}
 EMBEDDED = os.path.join(makecore.PROGRAMS, "python", "embedded.c")
 
 
@@ -44,6 +49,22 @@ def write_starter(path: str, command: str, environment: Dict[str, str]) -> str:
     return path
 
 
+def describe_otherwise(core: str, version: int, free_threaded: int) -> None:
+    """Writes into the core what the runtime says of itself."""
+    with open(core, "r+b") as file:
+        content = file.read()
+        found = 0
+        for at in (match.start() for match in re.finditer(b"xdebugpy", content)):
+            old, flag = struct.unpack_from("<QQ", content, at + 8)
+            if old >> 24 != 3 or flag > 1:
+                continue  # the word, not the description
+            file.seek(at + 8)
+            file.write(struct.pack("<QQ", version or old, free_threaded))
+            found += 1
+    if not found:
+        raise makecore.WentWrong("no description of the runtime in the core")
+
+
 def library_of(executable: str) -> str:
     said = subprocess.run(["ldd", executable], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                           text=True).stdout
@@ -51,7 +72,8 @@ def library_of(executable: str) -> str:
     return found.group(1) if found else ""
 
 
-def copied(python: makecore.Python, folder: str, change: Callable[[str], None]) -> str:
+def copied(python: makecore.Python, folder: str, change: Callable[[str], None],
+           name: str = "") -> str:
     """A starter of this interpreter whose own code is a copy in `folder`, changed first."""
     os.makedirs(folder)
     starter = os.path.join(folder, "start")
@@ -67,7 +89,7 @@ def copied(python: makecore.Python, folder: str, change: Callable[[str], None]) 
     executable = os.path.realpath(python.path)
     library = library_of(executable)
     copy = shutil.copy(os.path.realpath(library or executable),
-                       os.path.join(folder, os.path.basename(library or executable)))
+                       os.path.join(folder, name or os.path.basename(library or executable)))
     change(copy)
     if library:
         return write_starter(starter, "'%s'" % executable, {"LD_LIBRARY_PATH": folder})
@@ -101,7 +123,8 @@ def embedded(python: makecore.Python, folder: str) -> str:
     needed = [*configuration(python.path, "LIBS").split(),
               *configuration(python.path, "SYSLIBS").split(),
               *configuration(python.path, "MODLIBS").split()]
-    makecore.run(["gcc", "-O2", "-I" + include, EMBEDDED, library, *needed, "-lz", "-lexpat", "-o",
+    # Debian's library is not compiled for programs that may lie anywhere.
+    makecore.run(["gcc", "-O2", "-no-pie", "-I" + include, EMBEDDED, library, *needed, "-lz", "-lexpat", "-o",
                   program])
     strip(program)
     return program
@@ -110,16 +133,23 @@ def embedded(python: makecore.Python, folder: str) -> str:
 def make(row: Row, folder: str, built: str) -> makecore.Core:
     shutil.rmtree(folder, ignore_errors=True)
     home = os.path.join(folder, "interpreter")
-    if row.kind == "embedded":
+    if row.kind.startswith("embedded"):
         path = embedded(row.python, home)
+    elif row.kind.startswith("other name"):
+        path = copied(row.python, home, leave, "python3.99")
+    elif row.kind in UNKNOWN:
+        path = row.python.path
     else:
         path = copied(row.python, home, strip if row.kind == "stripped" else leave)
     try:
-        return makecore.make_core(row.case.program, "kernel", os.path.join(folder, "run"), built,
+        core = makecore.make_core(row.case.program, "kernel", os.path.join(folder, "run"), built,
                                   path)
     finally:
-        if row.kind == "file gone":
+        if row.kind.endswith("gone"):
             shutil.rmtree(home)
+    if row.kind in UNKNOWN:
+        describe_otherwise(core.path, *UNKNOWN[row.kind])
+    return core
 
 
 def judge(row: Row, program: str, core: makecore.Core) -> List[str]:
@@ -128,29 +158,74 @@ def judge(row: Row, program: str, core: makecore.Core) -> List[str]:
         report: Dict[str, Any] = json.loads(output)
     except ValueError:
         return ["exit code %d and no JSON: %s" % (code, errors.strip()[-300:])]
-    gone = row.kind == "file gone"
-    expected = Expected(row.case.patterns, (row.case.kind,), confidence=row.case.confidence,
-                        merged=not gone)
-    problems = check_report(report, core.truth, expected, code, core.tids)
     notes = [note.get("code") for note in report.get("notes", [])]
+    gone = row.kind.endswith("gone")
+    problems = []
+    if row.kind in UNKNOWN or row.kind.startswith("other name") or is_without_gil(row):
+        return check_unread(report, notes, code, row.kind)
     if gone and "python-file-missing" not in notes:
         problems.append("no note says that the interpreter's file is missing")
+    truth = dict(core.truth)
+    if gone:
+        truth.pop("callback", None)  # the functions by which it is found have no names
+    expected = Expected(row.case.patterns, (row.case.kind,), confidence=row.case.confidence,
+                        merged=not gone)
+    return problems + check_report(report, truth, expected, code, core.tids)
+
+
+def is_without_gil(row: Row) -> bool:
+    """3.6 keeps its GIL in variables that only the file's symbols name."""
+    return (row.kind, row.case.program) == ("file gone", "gil_mutex") and minor_of(row.python) == 6
+
+
+def tries_of(row: Row) -> int:
+    """Who waits for the GIL wakes every 5 ms; awake, only the function's name would tell it."""
+    return 3 if (row.kind, row.case.program) == ("file gone", "gil_mutex") else 1
+
+
+def check_unread(report: Dict[str, Any], notes: List[str], code: int, kind: str) -> List[str]:
+    """A note, no verdict, and nothing of Python that would be a guess."""
+    problems = []
+    if code != 4 or report["verdict"]["kind"] != "inconclusive":
+        problems.append("exit code %d, verdict %s" % (code, report["verdict"]["kind"]))
+    (note, *_) = [one for one in report["notes"] if one["code"] == "python-unread"] or [{}]
+    if not note.get("advice"):
+        problems.append("no note that advises what to do: %s" % notes)
+    frames = [frame for stack in report["stacks"] for frame in stack["frames"]]
+    if kind != "file gone" and any(frame["kind"] == "python" for frame in frames):
+        problems.append("tells Python frames of an interpreter that it cannot know")
+    if not any(frame["kind"] == "native" for frame in frames):
+        problems.append("tells no native frames")
     return problems
+
+
+def minor_of(python: makecore.Python) -> int:
+    return int(python.label.split(".")[1])
+
+
+def kinds_of(python: makecore.Python, program: str) -> Iterator[str]:
+    yield "file gone"
+    minor, system = minor_of(python), python.path.startswith("/usr/")
+    if program not in ("gil_mutex", "idle_workers") and system:  # extensions find no symbols there
+        yield "embedded"
+        yield "embedded gone"
+    if minor == 6:
+        yield "stripped"
+    if program == "abba_lock" and system and minor <= 12:
+        yield "other name"
+        yield "other name gone"
+    if program == "abba_lock" and minor >= 13:
+        yield from UNKNOWN
 
 
 def rows(only: str) -> Iterator[Row]:
     for python in makecore.find_pythons(fetched=True):
         if python.skipped or only not in python.label:
             continue
-        minor = int(python.label.split(".")[1])
         for case in live_test.CASES:
-            if case.program not in CASES:
-                continue
-            yield Row(case, "file gone", python)
-            if case.program != "gil_mutex" and python.path.startswith("/usr/"):
-                yield Row(case, "embedded", python)  # an extension in C finds no symbols there
-            if minor == 6:
-                yield Row(case, "stripped", python)
+            if case.program in CASES:
+                for kind in kinds_of(python, case.program):
+                    yield Row(case, kind, python)
 
 
 def main() -> int:
@@ -169,7 +244,11 @@ def main() -> int:
         folder = os.path.join(work, "-".join([row.case.program, *row.python.label.split(),
                                               *row.kind.split()]))
         try:
-            problems = judge(row, os.path.abspath(options.program), make(row, folder, built))
+            problems = ["never tried"]
+            for _ in range(tries_of(row)):
+                if problems:
+                    problems = judge(row, os.path.abspath(options.program),
+                                     make(row, folder, built))
             result = "FAIL" if problems else "ok"
         except makecore.CannotMake as reason:
             problems, result = [], "skip: %s" % reason

@@ -21,6 +21,10 @@ if(COLDCASE_TEST_PYTHON)
               --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${name})
     set_tests_properties(live_${name} PROPERTIES LABELS live TIMEOUT 300 SKIP_RETURN_CODE 77)
   endforeach()
+  add_test(NAME live_fileless
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/fileless_test.py
+            --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/fileless)
+  set_tests_properties(live_fileless PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77)
   add_test(NAME waits_grade
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/waits_grade_test.py)
   set_tests_properties(waits_grade PROPERTIES LABELS unit TIMEOUT 60)

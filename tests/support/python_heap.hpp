@@ -29,6 +29,10 @@ class PythonHeap {
   void put(std::uint64_t at, std::int64_t offset, T value) {
     patch(bytes_, at + static_cast<std::uint64_t>(offset) - base, value);
   }
+  void put_bytes(std::uint64_t at, std::int64_t offset, std::string_view text) {
+    for (std::size_t i = 0; i < text.size(); ++i)
+      put(at, offset + static_cast<std::int64_t>(i), text[i]);
+  }
   std::uint64_t room(std::uint64_t size) {
     const std::uint64_t at = next_ + 0x40;  // space in front for what lies before an object
     next_ = at + ((size + 15) & ~std::uint64_t{15});
@@ -36,7 +40,7 @@ class PythonHeap {
   }
   std::uint64_t raw(std::string_view text) {
     const std::uint64_t at = room(text.size() + 1);
-    for (std::size_t i = 0; i < text.size(); ++i) put(at, static_cast<std::int64_t>(i), text[i]);
+    put_bytes(at, 0, text);
     return at;
   }
 

@@ -627,7 +627,7 @@ TEST_CASE("the runtime of 3.14 and 3.15 tells its own offsets", "[cpython]") {
       GENERATE(Told{0x030e0af0, 40, 344, 640, 88, 656}, Told{0x030f02f0, 40, 408, 736, 88, 760});
   Heap heap(static_cast<int>(told.version >> 16 & 0xff));
   const std::uint64_t runtime = heap.room(1024);
-  heap.put(runtime, 0, std::uint64_t{0x7970627567656478});  // "xdebugpy"
+  heap.put_bytes(runtime, 0, "xdebugpy");
   heap.put(runtime, 8, told.version);
   heap.put(runtime, told.head, std::uint64_t{808});
   heap.put(runtime, told.lines, std::uint64_t{144});
@@ -681,13 +681,13 @@ TEST_CASE("a field is in every version's layout, or in none after it went away",
 TEST_CASE("the runtime of 3.13 tells its own offsets", "[cpython]") {
   Heap heap(13);
   const std::uint64_t runtime = heap.room(1024);
-  heap.put(runtime, 0, std::uint64_t{0x7970627567656478});  // "xdebugpy"
-  heap.put(runtime, 8, std::uint64_t{0x030d01f0});          // 3.13.1
-  heap.put(runtime, 40, std::uint64_t{640});                // _PyRuntimeState.interpreters.head
-  heap.put(runtime, 304, std::uint64_t{144});               // PyCodeObject.co_linetable
-  heap.put(runtime, 560, std::uint64_t{48});                // sizeof(PyASCIIObject)
-  heap.put(runtime, 80, std::uint64_t{7000});               // PyInterpreterState.gc
-  heap.put(runtime, 576, std::uint64_t{100});               // _gc_runtime_state.collecting
+  heap.put_bytes(runtime, 0, "xdebugpy");
+  heap.put(runtime, 8, std::uint64_t{0x030d01f0});  // 3.13.1
+  heap.put(runtime, 40, std::uint64_t{640});        // _PyRuntimeState.interpreters.head
+  heap.put(runtime, 304, std::uint64_t{144});       // PyCodeObject.co_linetable
+  heap.put(runtime, 560, std::uint64_t{48});        // sizeof(PyASCIIObject)
+  heap.put(runtime, 80, std::uint64_t{7000});       // PyInterpreterState.gc
+  heap.put(runtime, 576, std::uint64_t{100});       // _gc_runtime_state.collecting
   const auto read = [&] {
     const Objects objects = heap.objects();
     return read_self_description(objects.image(), Addr{runtime});

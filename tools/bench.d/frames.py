@@ -79,6 +79,8 @@ def of_pystack(text: str) -> Dict[int, Mixed]:
         frame = re.match(r'\s+\((Python|C)\) File "(.*)", line (\d+), in (.*)$', line)
         if thread:
             mixed = stacks.setdefault(int(thread.group(1)), Mixed())
+        elif frame and frame.group(1) == "Python" and frame.group(3) == "0":
+            continue  # the interpreter's own, below an __init__ that it calls itself (3.13)
         elif frame and frame.group(1) == "Python":
             mixed.python.append((last_name(frame.group(4)), os.path.basename(frame.group(2)), int(frame.group(3))))
         elif frame and "(inlined)" not in frame.group(4):

@@ -89,12 +89,11 @@ std::vector<Interpreted> interpret(const PythonFacts& facts, std::size_t thread_
 void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads& pthreads,
                      const NativeWaits& native, const std::vector<StackMap>& stacks,
                      Ledger& ledger) {
-  for (const std::string& problem : facts.problems) {
-    ledger.add_note("python-unread", Severity::warning, problem);
-  }
+  for (const Unread& problem : facts.problems)
+    ledger.add_note("python-unread", Severity::warning, problem.text, {}, problem.advice);
   if (!facts.python) return;
-  if (!facts.python->runtime.missing.empty())
-    ledger.add_note("python-file-missing", Severity::warning, facts.python->runtime.missing);
+  if (const auto& missing = facts.python->runtime.missing)
+    ledger.add_note("python-file-missing", Severity::warning, missing->text, {}, missing->advice);
   LensContext context{view, facts, pthreads, native, stacks, ledger, {}};
   add_runtime(context);
   if (facts.python->runtime.layout == nullptr) return;

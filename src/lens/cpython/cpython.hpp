@@ -16,7 +16,7 @@ struct PythonFacts {
   std::unique_ptr<Python> python;
   std::vector<GilWait> gil_waits;
   std::map<std::size_t, PendingCallback> callbacks;  // by core thread
-  std::vector<std::string> problems;
+  std::vector<Unread> problems;
 };
 
 PythonFacts read_python(const View& view, const Pthreads& pthreads, const NativeWaits& native);

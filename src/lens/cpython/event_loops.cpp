@@ -4,6 +4,7 @@
 
 #include "base/text.hpp"
 #include "image/walk.hpp"
+#include "lens/cpython/values.hpp"
 
 namespace coldcase::cpython {
 namespace {
@@ -117,7 +118,7 @@ class Reader {
     if (fresh) {
       EventLoop loop;
       loop.at = at;
-      loop.type = objects_.type_name(at);
+      loop.type = loop_type(objects_, at);
       world_.loops.push_back(std::move(loop));
     }
     return world_.loops[known->second];
@@ -140,6 +141,8 @@ class Reader {
                             ? objects_.find_item(*dict, "__asyncio_running_event_loop__")
                             : std::nullopt;
     if (!holder) return {};
+    // To 3.11 an object that has the loop and its process's number, in 3.12 the loop itself.
+    if (objects_.type_name(*holder).ends_with("Loop")) return *holder;
     const auto loop = image.read_pointer(offset_by(*holder, holder_loop));
     return loop && objects_.type_name(*loop).ends_with("Loop") ? *loop : Addr{};
   }
@@ -234,6 +237,11 @@ void set_thread(const Objects& objects, const Pthreads& pthreads, EventLoop& loo
 }
 
 }  // namespace
+
+std::string loop_type(const Objects& objects, Addr loop) {
+  const std::string name(last_part(objects.type_name(loop)));
+  return module_of_class(objects, loop).starts_with("uvloop") ? "uvloop." + name : name;
+}
 
 // BaseEventLoop keeps these in its dict. uvloop's keeps them in C: its deque is found among the
 // words of the object.

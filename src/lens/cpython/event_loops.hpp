@@ -72,6 +72,9 @@ class Futures {
 EventLoops read_event_loops(Python& python, const AsyncLayout& layout,
                             const Interpreter& interpreter, const Pthreads& pthreads);
 
+// The name of its class, with its module's for uvloop's: that is a class in Python named Loop.
+std::string loop_type(const Objects& objects, Addr loop);
+
 // What the loop object itself says: whether and where it runs, what is due.
 void fill_loop(const Objects& objects, const Pthreads& pthreads, EventLoop& loop);
 

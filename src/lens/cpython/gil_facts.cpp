@@ -3,10 +3,38 @@
 
 #include "base/text.hpp"
 #include "lens/cpython/lens_parts.hpp"
+#include "lens/cpython/version_text.hpp"
 
 namespace coldcase::cpython {
 
+// 3.6 without its file: the GIL is variables of the module, and nothing tells which. Threads asleep
+// on words of that module may wait for it or for anything else there.
+static void note_unread_gil(LensContext& context) {
+  const Runtime& runtime = context.runtime();
+  const bool unread = std::ranges::any_of(
+      runtime.interpreters, [](const Interpreter& one) { return one.gil_words.holder.value == 0; });
+  if (!unread || !runtime.missing) return;
+  const std::vector<Range> parts = writable_parts(context.view, *runtime.module);
+  std::vector<Ref> asleep;
+  for (std::size_t i = 0; i < context.native.futexes.size(); ++i) {
+    const auto& futex = context.native.futexes[i];
+    if (!futex) continue;
+    const bool inside = std::ranges::any_of(
+        parts, [&](const Range& part) { return part.contains(futex->address); });
+    if (inside) asleep.emplace_back(context.view.thread_id(i));
+  }
+  if (asleep.empty()) return;
+  context.ledger.add_note("python-unread", Severity::warning,
+                          "CPython " + runtime.version + "'s GIL lies in variables of " +
+                              clean_text(std::string(runtime.module->name())) +
+                              ", whose file is not here: who has it is not told, nor whether " +
+                              counted(asleep.size(), "thread") + " asleep in there " +
+                              (asleep.size() == 1 ? "waits" : "wait") + " for it",
+                          std::move(asleep), runtime.missing->advice);
+}
+
 void add_runtime(LensContext& context) {
+  note_unread_gil(context);
   const Runtime& runtime = context.runtime();
   RuntimeFact fact;
   fact.kind = "cpython";

@@ -12,22 +12,6 @@ std::optional<std::size_t> find_thread(const LensContext& context, std::uint64_t
   return ident != 0 ? context.pthreads.find_block(Addr{ident}) : std::nullopt;
 }
 
-// The Thread object whose end releases this lock (_tstate_lock, to 3.12). The lock is held until
-// the thread's state is gone, so whoever waits for it waits for that thread.
-std::optional<Addr> find_thread_of_lock(const LensContext& context, Addr lock) {
-  std::optional<Addr> found;
-  for (const Interpreter& interpreter : context.runtime().interpreters) {
-    const auto active = find_global(context.objects(), interpreter.at, "threading", "_active");
-    if (!active) continue;
-    context.objects().each_item(*active, [&](Addr, Addr thread) {
-      if (context.objects().find_attribute(thread, "_tstate_lock") == lock) found = thread;
-      return !found;
-    });
-    if (found) return found;
-  }
-  return found;
-}
-
 std::string name_of_thread(const LensContext& context, Addr thread) {
   return clean_text(find_text(context.objects(), thread, "_name"), 128);
 }
@@ -79,16 +63,29 @@ bool wait_in_join(LensContext& context, const Sleeper& sleeper) {
 
 }  // namespace
 
+ThreadLocks find_thread_locks(const Objects& objects, const Interpreter& interpreter) {
+  ThreadLocks locks;
+  const auto active = find_global(objects, interpreter.at, "threading", "_active");
+  if (!active) return locks;
+  objects.each_item(*active, [&](Addr, Addr thread) {
+    if (const auto lock = objects.find_attribute(thread, "_tstate_lock"))
+      locks.emplace(*lock, thread);
+    return true;
+  });
+  return locks;
+}
+
 bool wait_for_end(LensContext& context, const Sleeper& sleeper) {
   if (wait_in_join(context, sleeper)) return true;
   const std::size_t outermost = 0;
   if (sleeper.awaited && sleeper.awaited->what == Awaited::What::lock) {
-    const auto thread = find_thread_of_lock(context, sleeper.awaited->at);
-    if (!thread) return false;
-    WaitClaim claim{WaitKind::thread_exit, {}, outermost, *thread, {}};
+    const auto found = sleeper.thread_locks.find(sleeper.awaited->at);
+    if (found == sleeper.thread_locks.end()) return false;
+    const Addr thread = found->second;
+    WaitClaim claim{WaitKind::thread_exit, {}, outermost, thread, {}};
     claim.text =
-        "it sleeps on the _tstate_lock of the Thread object of " + name_of_thread(context, *thread);
-    claim_end(context, sleeper, ident_of(context, *thread), std::move(claim));
+        "it sleeps on the _tstate_lock of the Thread object of " + name_of_thread(context, thread);
+    claim_end(context, sleeper, ident_of(context, thread), std::move(claim));
     return true;
   }
   std::uint64_t ident = 0;

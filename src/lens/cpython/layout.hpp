@@ -6,6 +6,8 @@
 // self-check against the core.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -62,7 +64,8 @@ struct SelfDescription {
   bool free_threaded = false;
   Layout layout{};  // minor 0: of a version that no table here has, or before its first candidate
 };
-inline constexpr std::uint64_t description_cookie = 0x7970627567656478;  // "xdebugpy"
+inline constexpr std::uint64_t description_cookie =
+    std::bit_cast<std::uint64_t>(std::array{'x', 'd', 'e', 'b', 'u', 'g', 'p', 'y'});
 std::optional<SelfDescription> read_self_description(const MemoryImage& image, Addr runtime);
 
 // The chain of 0.1 in the reference holds: runtime, interpreter, first thread state point to each

@@ -117,6 +117,15 @@ void set_version(const View& view, Located& located) {
   }
 }
 
+// PY_VERSION_HEX: "3.14.2", "3.15.0b1".
+std::string text_of_version(std::uint32_t hex) {
+  const std::uint32_t level = hex >> 4 & 0xf;
+  const std::string_view stage = level == 0xa ? "a" : level == 0xb ? "b" : level == 0xc ? "rc" : "";
+  return std::to_string(hex >> 24) + "." + std::to_string(hex >> 16 & 0xff) + "." +
+         std::to_string(hex >> 8 & 0xff) + std::string(stage) +
+         (stage.empty() ? "" : std::to_string(hex & 0xf));
+}
+
 Located look_at(const View& view, const Found& found) {
   Located located;
   located.module = found.module;
@@ -124,8 +133,7 @@ Located look_at(const View& view, const Found& found) {
   const auto self = read_self_description(view.image, found.at);
   if (self) {
     located.free_threaded = self->free_threaded;
-    located.version = "3." + std::to_string(self->version >> 16 & 0xff) + "." +
-                      std::to_string(self->version >> 8 & 0xff);
+    located.version = text_of_version(self->version);
     located.known_version = self->layout.minor != 0;
     if (!self->free_threaded && self->layout.minor != 0 && fits(view.image, found.at, self->layout))
       located.own_layout = self->layout;
@@ -153,37 +161,72 @@ std::optional<Located> find_without_runtime(const View& view) {
   return std::nullopt;
 }
 
+std::optional<Located> scan(const View& view, const Module& module, const Layout& layout) {
+  const auto at = scan_for_runtime(view, module, layout);
+  if (!at) return std::nullopt;
+  Located located;
+  located.module = &module;
+  located.by_shape = true;
+  located.at = *at;
+  located.table = &layout;
+  set_version(view, located);
+  return located;
+}
+
+// A program with the interpreter inside whose file is not here, and no module of the library's is
+// mapped: only what is there whole speaks for it.
+std::optional<Located> find_in_executable(const View& view) {
+  const std::size_t last = view.modules.list.size() - 1;
+  const Module& module = view.modules.list[std::min(view.modules.executable, last)];
+  if (module.file) return std::nullopt;
+  if (const auto at = scan_for_description(view, module)) {
+    Located located = look_at(view, {&module, *at});
+    located.by_shape = true;
+    return located;
+  }
+  for (const Layout& layout : layouts()) {
+    if (find_version_text(view, module, layout.minor).empty()) continue;
+    if (auto located = scan(view, module, layout)) return located;
+  }
+  return std::nullopt;
+}
+
+// In a module without a file; without a layout when only its name or its text tells the version.
+std::optional<Located> find_in(const View& view, const Module& module) {
+  const auto hinted = minor_from_name(module.name());
+  if (module.file || (!hinted && !is_likely(view, module))) return std::nullopt;
+  if (const auto at = scan_for_description(view, module)) {
+    Located located = look_at(view, {&module, *at});
+    located.by_shape = true;
+    return located;
+  }
+  bool told = hinted.has_value();
+  for (const Layout& layout : layouts()) {
+    if (hinted && layout.minor != *hinted) continue;
+    if (!hinted && find_version_text(view, module, layout.minor).empty()) continue;
+    if (auto located = scan(view, module, layout)) return located;
+    told = true;
+  }
+  if (!told) return std::nullopt;
+  Located unread;
+  unread.module = &module;
+  unread.by_shape = true;
+  set_version(view, unread);
+  return unread;
+}
+
 // A module without a file, that an interpreter's name or its extension modules speak for.
 std::optional<Located> find_by_shape(const View& view) {
   const bool python = std::ranges::any_of(view.modules.list, [](const Module& module) {
     return module.path.find("python3.") != std::string::npos ||
            module.path.find(".cpython-3") != std::string::npos;
   });
-  if (!python) return std::nullopt;
+  if (!python) return find_in_executable(view);
   std::optional<Located> unread;
   for (const Module& module : view.modules.list) {
-    if (module.file) continue;
-    const auto hinted = minor_from_name(module.name());
-    if (!hinted && !is_likely(view, module)) continue;
-    if (const auto at = scan_for_description(view, module)) {
-      Located located = look_at(view, {&module, *at});
-      located.by_shape = true;
-      return located;
-    }
-    for (const Layout& layout : layouts()) {
-      if (hinted && layout.minor != *hinted) continue;
-      if (!hinted && find_version_text(view, module, layout.minor).empty()) continue;
-      Located located;
-      located.module = &module;
-      located.by_shape = true;
-      if (const auto at = scan_for_runtime(view, module, layout)) {
-        located.at = *at;
-        located.table = &layout;
-      }
-      set_version(view, located);
-      if (located.table != nullptr) return located;
-      if (!unread) unread = std::move(located);
-    }
+    auto located = find_in(view, module);
+    if (located && (located->layout() != nullptr || located->at.value != 0)) return located;
+    if (located && !unread) unread = std::move(located);
   }
   return unread;
 }

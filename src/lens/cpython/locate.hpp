@@ -16,6 +16,11 @@ struct Variables {
   std::vector<Range> gil_parts;
 };
 
+// What could not be read, and what would help.
+struct Unread {
+  std::string text, advice;
+};
+
 struct Located {
   const Module* module = nullptr;
   Addr at;  // _PyRuntime; of 3.6, interp_head

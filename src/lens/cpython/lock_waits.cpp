@@ -29,7 +29,7 @@ void wait_for_lock(LensContext& context, const Sleeper& sleeper) {
 }
 
 void add_lock_wait(LensContext& context, std::size_t thread, const PyThread& state,
-                   const std::vector<EndedThread>& ended) {
+                   const std::vector<EndedThread>& ended, const ThreadLocks& thread_locks) {
   const auto& wait = context.ledger.thread(context.view.thread_id(thread)).wait;
   const auto& futex = context.native.futexes[thread];
   if (!futex || !wait || wait->kind == WaitKind::gil) return;
@@ -38,8 +38,12 @@ void add_lock_wait(LensContext& context, std::size_t thread, const PyThread& sta
   if (state.runs.empty() || state.runs.front().empty()) return;
   if (wait_for_module_lock(context, thread, state, word)) return;
   if (wait_for_import_lock(context, thread, word)) return;
-  const Sleeper sleeper{state, thread, find_calls(context.objects(), state),
-                        find_awaited(context.objects(), state, word), ended};
+  const Sleeper sleeper{state,
+                        thread,
+                        find_calls(context.objects(), state),
+                        find_awaited(context.objects(), state, word),
+                        ended,
+                        thread_locks};
   if (wait_for_signal(context, sleeper) || wait_for_end(context, sleeper)) return;
   if (sleeper.awaited && sleeper.awaited->what == Awaited::What::lock)
     wait_for_lock(context, sleeper);
@@ -50,9 +54,10 @@ void add_lock_wait(LensContext& context, std::size_t thread, const PyThread& sta
 void add_lock_waits(LensContext& context) {
   for (const Interpreter& interpreter : context.runtime().interpreters) {
     const std::vector<EndedThread> ended = find_ended_threads(context.objects(), interpreter);
+    const ThreadLocks thread_locks = find_thread_locks(context.objects(), interpreter);
     for (const PyThread& state : interpreter.threads) {
       if (!state.core_thread || state.outer) continue;  // an outer one waits for nothing itself
-      add_lock_wait(context, *state.core_thread, state, ended);
+      add_lock_wait(context, *state.core_thread, state, ended, thread_locks);
     }
   }
 }

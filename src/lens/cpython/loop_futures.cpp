@@ -216,7 +216,7 @@ class Producers {
       return;
     EventLoop loop;
     loop.at = at;
-    loop.type = objects_.type_name(at);
+    loop.type = loop_type(objects_, at);
     fill_loop(objects_, of_.context.pthreads, loop);
     if (loop.ready.value != 0) add_due(loop);
   }

@@ -2,6 +2,8 @@
 // lens.
 #pragma once
 
+#include <map>
+
 #include "lens/cpython/awaited.hpp"
 #include "lens/cpython/ended_threads.hpp"
 #include "lens/cpython/lens_parts.hpp"
@@ -9,13 +11,19 @@
 
 namespace coldcase::cpython {
 
+// By the lock whose release tells a thread's end (_tstate_lock, to 3.12): the Thread object. The
+// lock is held until the thread's state is gone, so whoever waits for it waits for that thread.
+using ThreadLocks = std::map<Addr, Addr>;
+ThreadLocks find_thread_locks(const Objects& objects, const Interpreter& interpreter);
+
 // One thread asleep in a futex, with what was read of its Python side.
 struct Sleeper {
   const PyThread& state;
   std::size_t thread;  // of the core
   std::vector<StdlibCall> calls;
   std::optional<Awaited> awaited;
-  const std::vector<EndedThread>& ended;  // of its interpreter
+  const std::vector<EndedThread>& ended;  // of its interpreter, as the next
+  const ThreadLocks& thread_locks;
 };
 
 // A signal: a notify, a set, an item, a result, the other parties. False when these frames are in

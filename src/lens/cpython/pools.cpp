@@ -65,6 +65,21 @@ ThreadPool& pool_of(std::vector<ThreadPool>& pools, Addr queue) {
   return pools.back();
 }
 
+// From 3.14 on _WorkItem.run calls a run of the worker's context, which stands above it.
+std::optional<RunningWork> find_running(const Objects& objects, const PyThread& state) {
+  std::optional<RunningWork> running;
+  each_frame(state, [&](const PythonFrame& frame, std::size_t index) {
+    const bool run = last_part(frame.code->name) == "run" &&
+                     module_of(objects, frame) == "concurrent.futures.thread";
+    const auto item = run ? find_self(objects, frame) : std::nullopt;
+    if (!item) return true;
+    Work work = read_work(objects, *item);
+    if (work.future.value != 0) running = {&state, index, std::move(work)};
+    return !running;
+  });
+  return running;
+}
+
 void read_worker(const Objects& objects, const PyThread& state, Pools& pools) {
   if (!state.core_thread) return;
   const auto worker = find_library_frame(objects, state, "concurrent.futures.thread", "_worker");
@@ -75,17 +90,7 @@ void read_worker(const Objects& objects, const PyThread& state, Pools& pools) {
   ThreadPool& pool = pool_of(pools.threads, *queue);
   pool.workers.push_back(&state);
   if (!pool.executor) pool.executor = find_executor(objects, *worker->frame);
-  // _WorkItem.run; from 3.14 on there is a WorkerContext.run inside it.
-  each_frame(state, [&](const PythonFrame& frame, std::size_t index) {
-    if (last_part(frame.code->name) != "run" ||
-        module_of(objects, frame) != "concurrent.futures.thread")
-      return index < most_values;
-    const auto item = find_self(objects, frame);
-    RunningWork running{&state, index, item ? read_work(objects, *item) : Work{}};
-    if (running.work.future.value == 0) return true;
-    pools.running.push_back(std::move(running));
-    return false;
-  });
+  if (auto running = find_running(objects, state)) pools.running.push_back(std::move(*running));
 }
 
 // To 3.8 a function of the module with everything in its arguments, from 3.9 on a Thread.

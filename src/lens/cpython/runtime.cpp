@@ -14,30 +14,42 @@ std::string file_of(const Module& module) {
          (module.build_id.empty() ? "" : " (build-id " + module.build_id + ")");
 }
 
-std::string text_of_missing_file(const Located& located) {
-  return file_of(*located.module) + ", CPython itself, is not here: " +
-         (located.by_shape ? "its state was found by its shape, and " : "") +
-         "its types are called as its dictionaries call them. Native frames inside it have no "
-         "names, "
-         "and types that no dictionary names have none";
+// A name or a path without a file is no use to a program: the copy is named by the file it is of.
+std::string supply(const Module& module) {
+  return "copy it from the machine the process ran on, or install the same build there, and "
+         "supply it: --sysroot DIR, or --executable " +
+         clean_text(std::string(module.name())) + "=FILE";
 }
 
-std::string text_of_unread(const Located& located) {
-  const std::string what = "CPython " + located.version +
-                           (located.free_threaded ? " (free-threaded)" : "") +
+Unread missing_file(const Located& located) {
+  return {file_of(*located.module) + ", CPython itself, is not here: " +
+              (located.by_shape ? "its state was found by its shape, and " : "") +
+              "its types are called as its dictionaries call them. Native frames inside it have no "
+              "names, and types that no dictionary names have none",
+          supply(*located.module)};
+}
+
+Unread unread(const Located& located) {
+  const std::string version = located.version.empty() ? "" : " " + located.version;
+  const std::string what = "CPython" + version + (located.free_threaded ? " (free-threaded)" : "") +
                            " is in this process, and its state could not be read: ";
-  std::string why = "the memory it lies in is not in the core, or is not as this version has it";
+  const std::string end = ". Python frames and locks are not told";
+  if (located.free_threaded || (!located.known_version && !located.version.empty()))
+    return {what + "this version's layout is not known here" + end,
+            "a newer coldcase may read it; while the process still runs, py-spy dump --pid PID and "
+            "faulthandler tell its Python stacks"};
   if (located.by_shape)
-    why = file_of(*located.module) + " is not here, and without it the state was not found";
-  else if (located.free_threaded || !located.known_version)
-    why = "this version's layout is not known here";
-  return what + why + ". Python frames and locks are not told";
+    return {what + file_of(*located.module) +
+                " is not here, and without it the state was not found" + end,
+            supply(*located.module)};
+  return {what + "the memory it lies in is not in the core, or is not as this version has it" + end,
+          "take the core whole: with gcore, or with bits 0 and 1 of /proc/PID/coredump_filter set"};
 }
 
 }  // namespace
 
 std::unique_ptr<Python> Python::open(const View& view, const Pthreads& pthreads,
-                                     std::vector<std::string>& problems) {
+                                     std::vector<Unread>& problems) {
   auto located = locate(view);
   if (!located) return nullptr;
   auto python = std::make_unique<Python>();
@@ -49,11 +61,11 @@ std::unique_ptr<Python> Python::open(const View& view, const Pthreads& pthreads,
   runtime.free_threaded = python->located_.free_threaded;
   runtime.layout = python->located_.layout();
   if (runtime.layout == nullptr) {
-    problems.push_back(text_of_unread(python->located_));
+    problems.push_back(unread(python->located_));
     return python;
   }
   python->objects_ = std::make_unique<Objects>(view.image, *runtime.layout);
-  if (python->learn_names()) runtime.missing = text_of_missing_file(python->located_);
+  if (python->learn_names()) runtime.missing = missing_file(python->located_);
   python->codes_ = std::make_unique<Codes>(*python->objects_);
   python->read_interpreters(view, pthreads);
   python->assign_threads(view);

@@ -52,7 +52,7 @@ struct Runtime {
   bool free_threaded = false;
   bool finalizing = false;
   const Layout* layout = nullptr;  // null: found, and no layout fits
-  std::string missing;             // what cannot be told as the interpreter's file is not here
+  std::optional<Unread> missing;   // what cannot be told as the interpreter's file is not here
   std::vector<Interpreter> interpreters;
 };
 
@@ -61,7 +61,7 @@ class Python {
  public:
   // Null when there is no CPython in the process, or none whose state could be read (with a note).
   static std::unique_ptr<Python> open(const View& view, const Pthreads& pthreads,
-                                      std::vector<std::string>& problems);
+                                      std::vector<Unread>& problems);
   Runtime runtime;
   const Objects& objects() const { return *objects_; }
   Codes& codes() { return *codes_; }

@@ -462,7 +462,7 @@ def tasks_thread_asks():
 
         def work():
             threading.current_thread().name = "worker"
-            says.thread("select" if sys.version_info < (3, 11) else "clock_nanosleep")
+            says.thread("select|pselect6" if sys.version_info < (3, 11) else "clock_nanosleep")
             time.sleep(FAR)
 
         says.start(ask, daemon=True)
