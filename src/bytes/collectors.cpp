@@ -97,7 +97,7 @@ Attributes read_attributes(int fd) {
 
 std::string core_in_folder(const std::string& folder) {
   for (const char* name : {"coredump", "coredump.zst", "coredump.lz4", "coredump.xz"}) {
-    const std::string path = folder + "/" + name;
+    std::string path = folder + "/" + name;
     struct stat about {};
     if (::stat(path.c_str(), &about) == 0 && S_ISREG(about.st_mode)) return path;
   }

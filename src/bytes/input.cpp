@@ -257,6 +257,7 @@ Input open_input(const std::string& path, Unpack unpack) {
   std::vector<Input> inputs = open_inputs(path, unpack);
   if (inputs.size() > 1) {
     std::vector<std::string> names;
+    names.reserve(inputs.size());
     for (const Input& input : inputs) names.push_back(input.path);
     throw messages::several_cores(path, names);
   }

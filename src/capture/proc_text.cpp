@@ -331,8 +331,8 @@ std::string plain_endpoint(const std::string& endpoint) {
   if (!endpoint.starts_with(mapped) || endpoint.size() < mapped.size() + groups + 2)
     return endpoint;
   const std::string_view rest = std::string_view(endpoint).substr(mapped.size());
-  const auto high = number<unsigned>(rest.substr(0, 4), 16);
-  const auto low = number<unsigned>(rest.substr(5, 4), 16);
+  const auto high = number<std::uint32_t>(rest.substr(0, 4), 16);
+  const auto low = number<std::uint32_t>(rest.substr(5, 4), 16);
   if (!high || !low || rest[groups] != ']') return endpoint;
   return std::to_string(*high >> 8) + "." + std::to_string(*high & 255) + "." +
          std::to_string(*low >> 8) + "." + std::to_string(*low & 255) +

@@ -66,8 +66,9 @@ std::vector<ThreadId> in_order(const Scene& scene, const std::vector<Pool>& pool
   std::vector<ThreadId> threads;
   for (const Pool& pool : pools)
     threads.insert(threads.end(), pool.workers.begin(), pool.workers.end());
-  std::ranges::stable_partition(threads,
-                                [&](ThreadId id) { return awaited_of(scene, id, pools).known(); });
+  // Not ranges': clang 14 refuses it.
+  std::stable_partition(threads.begin(), threads.end(),
+                        [&](ThreadId id) { return awaited_of(scene, id, pools).known(); });
   return threads;
 }
 

@@ -52,6 +52,7 @@ class CallReader {
   void add_unread(Wait& wait);
   void read_poll(Wait& wait);
   void read_select(Wait& wait);
+  void on_set(Wait& wait, std::uint64_t bits, std::uint64_t first, std::uint64_t count, Mode mode);
   void read_epoll(Wait& wait);
   void read_lock(Wait& wait);
   void read_key(Wait& wait, WaitKind kind, std::string_view what);
@@ -108,6 +109,15 @@ void CallReader::read_poll(Wait& wait) {
   }
 }
 
+// A word of an fd_set: the descriptors from `first` on, below `count`.
+void CallReader::on_set(Wait& wait, std::uint64_t bits, std::uint64_t first, std::uint64_t count,
+                        Mode mode) {
+  for (std::uint64_t bit = 0; bit < 64 && first + bit < count; ++bit) {
+    if ((bits >> bit & 1) != 0)
+      on_descriptor(wait, static_cast<std::int64_t>(first + bit), WaitKind::unknown, mode);
+  }
+}
+
 // fd_set: a bit for each descriptor. The sets are inputs, intact while the thread sleeps.
 void CallReader::read_select(Wait& wait) {
   const std::uint64_t count = std::min(registers_[R::rdi], most_descriptors);
@@ -117,11 +127,8 @@ void CallReader::read_select(Wait& wait) {
       const auto bits = view_.image.read<std::uint64_t>(
           offset_by(registers_.at(set), static_cast<std::int64_t>(word * 8)));
       if (!bits) add_unread(wait);
-      for (std::uint64_t bit = 0; bits && bit < 64 && word * 64 + bit < count; ++bit) {
-        if ((*bits >> bit & 1) != 0)
-          on_descriptor(wait, static_cast<std::int64_t>(word * 64 + bit), WaitKind::unknown,
-                        set == R::rdx ? Mode::write : Mode::read);
-      }
+      const Mode mode = set == R::rdx ? Mode::write : Mode::read;
+      if (bits) on_set(wait, *bits, word * 64, count, mode);
     }
   }
   // Without descriptors and with a timeout it is a way to sleep: time.sleep of CPython to 3.10.
