@@ -330,7 +330,7 @@ std::string plain_endpoint(const std::string& endpoint) {
   constexpr std::size_t groups = 9;  // "7f00:0001"
   if (!endpoint.starts_with(mapped) || endpoint.size() < mapped.size() + groups + 2)
     return endpoint;
-  const std::string_view rest = std::string_view(endpoint).substr(mapped.size());
+  const std::string_view rest(endpoint.data() + mapped.size(), endpoint.size() - mapped.size());
   const auto high = number<std::uint32_t>(rest.substr(0, 4), 16);
   const auto low = number<std::uint32_t>(rest.substr(5, 4), 16);
   if (!high || !low || rest[groups] != ']') return endpoint;

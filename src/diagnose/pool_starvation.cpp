@@ -217,6 +217,7 @@ std::vector<Finding> detect_pool_starvation(const Scene& scene) {
     else if (waits_in(starved))
       together.push_back(pool);
   }
+  findings.reserve(alone.size() + 1);
   for (const Pool& pool : alone) findings.push_back(make_finding(scene, {pool}));
   if (together.size() > 1) findings.push_back(make_finding(scene, together));
   for (const Ring& ring : scene.rings) {
