@@ -9,6 +9,7 @@
 #include <cstdlib>
 
 #include "bytes/frames.hpp"
+#include "bytes/packing.hpp"
 #include "hostile/seek_table_invariants.hpp"
 
 using namespace coldcase;
