@@ -55,8 +55,11 @@ std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options
   std::ranges::stable_sort(core.threads, {}, &CoreThread::tid);
   open_side_car(*session);
   session->saved = core_image(core);
-  const FileSearch search{options.executables, options.sysroots, options.debug_dirs,
-                          session->input.beside.get()};
+  FileSearch search{options.executables, options.sysroots, options.debug_dirs,
+                    session->input.beside.get()};
+  // What the collector recorded comes after what the user says.
+  if (const std::string& recorded = session->input.executable; !recorded.empty())
+    search.executables.push_back(std::string(base_name(recorded)) + "=" + recorded);
   session->modules = find_modules(core, session->saved, search);
   session->image = session->saved.with_files(file_extents(core, session->modules));
   session->threads =

@@ -139,76 +139,6 @@ std::string entry_of(const View& view, std::size_t i) {
   return {};
 }
 
-void add_file_gaps(const View& view, Ledger& ledger) {
-  std::vector<bool> on_stack(view.modules.list.size());
-  for (std::uint32_t i = 0; i < view.threads.rules.size(); ++i) {
-    if (const Module* module = view.threads.rules.row(i).module)
-      on_stack[view.modules.index_of(module)] = true;
-  }
-  std::size_t unverifiable = 0;
-  for (std::size_t i = 0; i < view.modules.list.size(); ++i) {
-    const Module& module = view.modules.list[i];
-    if (module.file && module.identity == Identity::same_layout && on_stack[i]) {
-      ledger.add_note("unverified-file", Severity::info,
-                      clean_text(module.name()) +
-                          (!module.file->build_id().empty() ? "'s build-id is not in the core"
-                                                            : " has no build-id") +
-                          "; the file here has the same layout and is used, and nothing is called "
-                          "proved through it",
-                      {view.module_id(&module)});
-    }
-    if (module.file) continue;
-    const std::string name = clean_text(module.name());
-    const std::string option = "--sysroot DIR, or --executable " + name + "=FILE";
-    if (module.found == Found::mismatch) {
-      ledger.add_note("module-mismatch", on_stack[i] ? Severity::warning : Severity::info,
-                      name + ": " + clean_text(shorten_home(module.rejected)) +
-                          " is another build than the one that ran, and is not used",
-                      {view.module_id(&module)},
-                      "supply the file of the machine the process ran on: " + option);
-    } else if (module.unverifiable) {
-      ++unverifiable;
-    } else if (on_stack[i]) {
-      ledger.add_note(
-          "module-missing", Severity::warning,
-          name +
-              " is not on this machine: the frames in it have no names, and stacks may end there",
-          {view.module_id(&module)}, "supply it: " + option);
-    }
-  }
-  if (unverifiable > 0) {
-    ledger.add_note("module-unverified", Severity::warning,
-                    "the pages that would identify " + counted(unverifiable, "mapped file") +
-                        " are not in the core (it was cut short, or written without ELF headers): "
-                        "the files here are "
-                        "not used, and stacks end in them",
-                    {}, "take the core whole, with bit 4 of /proc/PID/coredump_filter set");
-  }
-}
-
-// glibc 2.42 and later makes guard pages inside the mapping of a stack (MADV_GUARD_INSTALL); gdb 13
-// stops at the first of them and leaves the rest of the mapping zero (native-waits.md 1.5). The
-// thread block then lacks its pointer to itself, and nothing lies at the stack pointer.
-bool stack_is_zero(const View& view, const CoreThread& thread) {
-  const auto block = view.image.read<std::uint64_t>(thread.registers.at(Registers::fs_base));
-  const auto top =
-      view.image.read<std::array<std::uint64_t, 8>>(thread.registers.at(Registers::rsp));
-  return block && *block == 0 && top && *top == std::array<std::uint64_t, 8>{};
-}
-
-void add_zero_stacks(const View& view, Ledger& ledger) {
-  if (view.core.writer != Writer::gcore) return;
-  const auto count = static_cast<std::uint64_t>(std::ranges::count_if(
-      view.core.threads, [&](const CoreThread& thread) { return stack_is_zero(view, thread); }));
-  if (count == 0) return;
-  ledger.add_note("zero-stacks", Severity::warning,
-                  "the stacks of " + counted(count, "thread") +
-                      " are all zeros in this core: gcore did not get past a guard page. Their "
-                      "registers are right; what they hold and how they came here is lost",
-                  {},
-                  "use a newer gdb, or a kernel core: kill -ABRT PID with  ulimit -c unlimited");
-}
-
 void set_time(const CoreThread& thread, ThreadFact& fact) {
   if (!thread.cpu) return;
   fact.cpu_ms = (thread.cpu->user_us + thread.cpu->system_us) / 1000;
@@ -275,54 +205,6 @@ void add_sites(const View& view, Ledger& ledger) {
       if (python_library || native_library) library = f;
     }
     if (!thread.site) thread.site = library;
-  }
-}
-
-// Threads of a Go program carry its goroutines, which wait without one.
-static void add_goroutines_gap(const View& view, Ledger& ledger) {
-  if (view.modules.executable == Modules::npos) return;
-  const Module& program = view.modules.list[view.modules.executable];
-  if (!program.file || program.file->go_table() == nullptr) return;
-  ledger.add_note("goroutines-unread", Severity::info,
-                  "what goroutines wait for is not read: only the threads that run them are",
-                  {view.module_id(&program)},
-                  "Go's own debugger reads them: dlv core PROGRAM CORE");
-}
-
-void add_gaps(const View& view, const Input& input, Ledger& ledger) {
-  const Core& core = view.core;
-  const InputId id{view.process.index};
-  if (core.truncated()) {
-    const double percent = core.declared_bytes == 0
-                               ? 0
-                               : 100.0 * static_cast<double>(core.file.size()) /
-                                     static_cast<double>(core.declared_bytes);
-    std::string text = std::to_string(static_cast<int>(percent)) + "." +
-                       std::to_string(static_cast<int>(percent * 10) % 10) +
-                       " % of the core's declared bytes are present: it was cut short";
-    if (core.threads.empty())
-      text += ", and the registers of its threads were at the end (gcore writes them last)";
-    ledger.add_note("truncated", core.threads.empty() ? Severity::error : Severity::warning, text,
-                    {id}, "take it again with room on the disk and  ulimit -c unlimited");
-  }
-  if (!input.cut_short.empty()) {
-    ledger.add_note("compressed-cut", Severity::warning,
-                    "the compressed file could not be read to its end: " + input.cut_short, {id});
-  }
-  add_file_gaps(view, ledger);
-  add_goroutines_gap(view, ledger);
-  add_zero_stacks(view, ledger);
-  std::map<std::string, std::size_t> ended;
-  for (const Walk& walk : view.threads.walks) {
-    if (walk.stop.code == StopCode::outermost) continue;
-    const Absence why = walk.stop.fault ? walk.stop.fault->why : Absence::malformed;
-    ++ended[walk.stop.code == StopCode::limit ? "at the limit of frames"
-            : walk.stop.fault                 ? std::string(text_of(why))
-                                              : "where no unwind information leads on"];
-  }
-  for (const auto& [why, count] : ended) {
-    ledger.add_note("stack-incomplete", Severity::warning,
-                    "the stack of " + counted(count, "thread") + " ends early: " + why, {});
   }
 }
 

@@ -14,6 +14,7 @@ import io
 import json
 import lzma
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import zipfile
 from typing import Any, Dict, List, Sequence, Tuple
 
 import makecore
-from inputs_test import (Bench, Check, Problems, differs, pack, refused, run_all,
+from inputs_test import (SYSTEM_PYTHON, Bench, Check, Problems, differs, pack, refused, run_all,
                          without_inputs, wrong_code)
 
 CHECKS: List[Check] = []
@@ -190,6 +191,47 @@ def collectors(bench: Bench) -> Problems:
         for at in range(0, len(packed), 1 << 20)) + "ExecutablePath: /usr/bin/x\n"
     problems += same_story(bench, core, bench.path("_usr_bin_x.0.crash", report.encode()), "Apport")
     return problems + refused(bench, bench.path("no.crash", b"ProblemType: Crash\n"))
+
+
+@check
+def what_a_filter_lost(bench: Bench) -> Problems:
+    """coredump_filter is not in a core: what it kept out is, and the note says what to echo where."""
+    program = ("import os, signal, sys, threading, time\n"
+               "open('/proc/self/coredump_filter', 'w').write(sys.argv[1])\n"
+               "lock = threading.Lock(); lock.acquire()\n"
+               "threading.Thread(target=lock.acquire).start()\n"
+               "os.kill(os.getpid(), signal.SIGABRT)\n")
+    problems: Problems = []
+    for told, code in (("0x32", "filter-stacks"), ("0x23", "module-unverified"), ("0x33", "")):
+        folder = os.path.join(bench.work, "filter-" + told)
+        os.makedirs(folder, exist_ok=True)
+        subprocess.run(["/bin/bash", "-c", 'ulimit -c unlimited; exec "$0" "$@"', SYSTEM_PYTHON,
+                        "-c", program, told], cwd=folder, timeout=60, stderr=subprocess.DEVNULL)
+        cores = os.listdir(folder)
+        if not cores:
+            raise makecore.CannotMake("the kernel writes no core here")
+        notes = bench.report(os.path.join(folder, cores[0]))["notes"]
+        advice = {note["code"]: note.get("advice", "") for note in notes}
+        if code and "coredump_filter" not in advice.get(code, ""):
+            problems.append("%s: %r" % (told, notes))
+        if not code and ("filter-stacks" in advice or "module-unverified" in advice):
+            problems.append("%s, the default: %r" % (told, notes))
+    return problems
+
+
+@check
+def what_a_cut_costs(bench: Bench) -> Problems:
+    """The percentage, and whose stacks it is."""
+    core = bench.core("founding_case", "kernel")
+    for percent in (95, 90, 80, 60):
+        report = bench.report(bench.cut(core, percent))
+        text = next(note["text"] for note in report["notes"] if note["code"] == "truncated")
+        if not re.match(r"%d\.\d %% of the core's declared bytes are present" % (percent - 1), text) \
+                and not text.startswith("%d." % percent):
+            return ["%d %%: %s" % (percent, text)]
+        if re.search(r"the stacks? of LWP \d+.* (is|are) affected", text):
+            return []
+    return ["no stack was affected"]
 
 
 @check

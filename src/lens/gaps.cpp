@@ -1,0 +1,214 @@
+// What was missing, as notes: each says what it costs and what helps.
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "base/text.hpp"
+#include "lens/basics.hpp"
+
+namespace coldcase {
+namespace {
+
+constexpr std::string_view filter_remedy =
+    "before the next dump:  echo 0x3f > /proc/PID/coredump_filter  (children inherit it)";
+
+void add_file_gaps(const View& view, Ledger& ledger) {
+  std::vector<bool> on_stack(view.modules.list.size());
+  for (std::uint32_t i = 0; i < view.threads.rules.size(); ++i) {
+    if (const Module* module = view.threads.rules.row(i).module)
+      on_stack[view.modules.index_of(module)] = true;
+  }
+  std::size_t unverifiable = 0;
+  for (std::size_t i = 0; i < view.modules.list.size(); ++i) {
+    const Module& module = view.modules.list[i];
+    if (module.file && module.identity == Identity::same_layout && on_stack[i]) {
+      ledger.add_note("unverified-file", Severity::info,
+                      clean_text(module.name()) +
+                          (!module.file->build_id().empty() ? "'s build-id is not in the core"
+                                                            : " has no build-id") +
+                          "; the file here has the same layout and is used, and nothing is called "
+                          "proved through it",
+                      {view.module_id(&module)});
+    }
+    if (module.file) continue;
+    const std::string name = clean_text(module.name());
+    const std::string option = "--sysroot DIR, or --executable " + name + "=FILE";
+    if (module.found == Found::mismatch) {
+      ledger.add_note("module-mismatch", on_stack[i] ? Severity::warning : Severity::info,
+                      name + ": " + clean_text(shorten_home(module.rejected)) +
+                          " is another build than the one that ran, and is not used",
+                      {view.module_id(&module)},
+                      "supply the file of the machine the process ran on: " + option);
+    } else if (module.unverifiable) {
+      ++unverifiable;
+    } else if (on_stack[i]) {
+      ledger.add_note(
+          "module-missing", Severity::warning,
+          name +
+              " is not on this machine: the frames in it have no names, and stacks may end there",
+          {view.module_id(&module)}, "supply it: " + option);
+    }
+  }
+  if (unverifiable > 0) {
+    const bool cut = view.core.truncated();
+    ledger.add_note(
+        "module-unverified", Severity::warning,
+        "the pages that would identify " + counted(unverifiable, "mapped file") +
+            " are not in the core" +
+            (cut ? ", which was cut short"
+                 : " (written without ELF headers: bit 4 of the process's coredump_filter)") +
+            ": the files here are not used, and stacks end in them",
+        {}, cut ? "take the core whole" : std::string(filter_remedy));
+  }
+}
+
+// glibc 2.42 and later makes guard pages inside the mapping of a stack (MADV_GUARD_INSTALL); gdb 13
+// stops at the first of them and leaves the rest of the mapping zero (native-waits.md 1.5). The
+// thread block then lacks its pointer to itself, and nothing lies at the stack pointer.
+bool stack_is_zero(const View& view, const CoreThread& thread) {
+  const auto block = view.image.read<std::uint64_t>(thread.registers.at(Registers::fs_base));
+  const auto top =
+      view.image.read<std::array<std::uint64_t, 8>>(thread.registers.at(Registers::rsp));
+  return block && *block == 0 && top && *top == std::array<std::uint64_t, 8>{};
+}
+
+void add_zero_stacks(const View& view, Ledger& ledger) {
+  if (view.core.writer != Writer::gcore) return;
+  const auto count = static_cast<std::uint64_t>(std::ranges::count_if(
+      view.core.threads, [&](const CoreThread& thread) { return stack_is_zero(view, thread); }));
+  if (count == 0) return;
+  ledger.add_note("zero-stacks", Severity::warning,
+                  "the stacks of " + counted(count, "thread") +
+                      " are all zeros in this core: gcore did not get past a guard page. Their "
+                      "registers are right; what they hold and how they came here is lost",
+                  {},
+                  "use a newer gdb, or a kernel core: kill -ABRT PID with  ulimit -c unlimited");
+}
+
+// Threads of a Go program carry its goroutines, which wait without one.
+void add_goroutines_gap(const View& view, Ledger& ledger) {
+  if (view.modules.executable == Modules::npos) return;
+  const Module& program = view.modules.list[view.modules.executable];
+  if (!program.file || program.file->go_table() == nullptr) return;
+  ledger.add_note("goroutines-unread", Severity::info,
+                  "what goroutines wait for is not read: only the threads that run them are",
+                  {view.module_id(&program)},
+                  "Go's own debugger reads them: dlv core PROGRAM CORE");
+}
+
+// "LWP 12, LWP 14 and 3 more".
+std::string name_threads(const std::vector<std::int32_t>& tids) {
+  constexpr std::size_t most_named = 6;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < std::min(tids.size(), most_named); ++i)
+    names.push_back("LWP " + std::to_string(tids[i]));
+  const std::string text = join(names, ", ");
+  return tids.size() <= most_named
+             ? text
+             : text + " and " + std::to_string(tids.size() - most_named) + " more";
+}
+
+// Whose innermost stack page is absent for this reason.
+std::vector<std::int32_t> without_stack(const View& view, Absence why) {
+  std::vector<std::int32_t> tids;
+  for (const CoreThread& thread : view.core.threads) {
+    if (view.image.why_absent(thread.registers.at(Registers::rsp)) == why)
+      tids.push_back(thread.tid);
+  }
+  return tids;
+}
+
+// The walk ended at bytes that were cut off, or in a file whose identity was.
+bool is_cut(const View& view, std::size_t i) {
+  const auto& fault = view.threads.walks[i].stop.fault;
+  if (!fault) return false;
+  const Addr top = view.core.threads[i].registers.at(Registers::rsp);
+  const Module* module = view.modules.find(fault->address);
+  return fault->why == Absence::truncated || view.image.why_absent(top) == Absence::truncated ||
+         (module != nullptr && module->unverifiable);
+}
+
+void add_truncation(const View& view, InputId id, Ledger& ledger) {
+  const Core& core = view.core;
+  if (!core.truncated()) return;
+  const double percent = core.declared_bytes == 0 ? 0
+                                                  : 100.0 * static_cast<double>(core.file.size()) /
+                                                        static_cast<double>(core.declared_bytes);
+  std::string text = std::to_string(static_cast<int>(percent)) + "." +
+                     std::to_string(static_cast<int>(percent * 10) % 10) +
+                     " % of the core's declared bytes are present: it was cut short";
+  if (core.threads.empty())
+    text += ", and the registers of its threads were at the end (gcore writes them last)";
+  std::vector<std::int32_t> tids;
+  for (std::size_t i = 0; i < core.threads.size(); ++i) {
+    if (is_cut(view, i)) tids.push_back(core.threads[i].tid);
+  }
+  if (!tids.empty())
+    text += "; the " + std::string(tids.size() == 1 ? "stack" : "stacks") + " of " +
+            name_threads(tids) + (tids.size() == 1 ? " is" : " are") + " affected";
+  ledger.add_note("truncated", core.threads.empty() ? Severity::error : Severity::warning, text,
+                  {id}, "take it again with room on the disk and  ulimit -c unlimited");
+}
+
+bool is_file(const Core& core, Addr at) {
+  return std::ranges::any_of(core.files,
+                             [&](const FileMapping& row) { return row.range.contains(at); });
+}
+
+// What the process's coredump_filter (core(5)) kept out of a kernel core, by what is lacking: the
+// filter itself is not in the core. Bit 0: private memory without a file, stacks among it; bit 3:
+// memory that is shared through a file, as /dev/shm's.
+void add_filter_gaps(const View& view, InputId id, Ledger& ledger) {
+  const Core& core = view.core;
+  if (core.writer != Writer::kernel || core.truncated()) return;
+  const std::vector<std::int32_t> tids = without_stack(view, Absence::not_saved);
+  if (!tids.empty())
+    ledger.add_note("filter-stacks", Severity::error,
+                    "the " + std::string(tids.size() == 1 ? "stack" : "stacks") + " of " +
+                        name_threads(tids) + (tids.size() == 1 ? " was" : " were") +
+                        " not written to this core: the process's coredump_filter lacked bit 0",
+                    {id}, std::string(filter_remedy));
+  std::size_t shared = 0;
+  for (const ResourceFact& resource : ledger.facts.resources) {
+    shared += std::ranges::any_of(resource.at, [&](const Place& place) {
+      return place.process == view.process && is_file(core, place.address) &&
+             view.image.why_absent(place.address) == Absence::not_saved;
+    });
+  }
+  if (shared > 0)
+    ledger.add_note(
+        "filter-shared", Severity::warning,
+        counted(shared, "object") + " that threads use " + (shared == 1 ? "lies" : "lie") +
+            " in memory shared through a file, which is not in this core: the process's "
+            "coredump_filter lacked bit 3, as it does by default",
+        {id}, std::string(filter_remedy));
+}
+
+}  // namespace
+
+void add_gaps(const View& view, const Input& input, Ledger& ledger) {
+  const InputId id{view.process.index};
+  add_truncation(view, id, ledger);
+  add_filter_gaps(view, id, ledger);
+  if (!input.cut_short.empty()) {
+    ledger.add_note("compressed-cut", Severity::warning,
+                    "the compressed file could not be read to its end: " + input.cut_short, {id});
+  }
+  add_file_gaps(view, ledger);
+  add_goroutines_gap(view, ledger);
+  add_zero_stacks(view, ledger);
+  std::map<std::string, std::size_t> ended;
+  for (const Walk& walk : view.threads.walks) {
+    if (walk.stop.code == StopCode::outermost) continue;
+    const Absence why = walk.stop.fault ? walk.stop.fault->why : Absence::malformed;
+    ++ended[walk.stop.code == StopCode::limit ? "at the limit of frames"
+            : walk.stop.fault                 ? std::string(text_of(why))
+                                              : "where no unwind information leads on"];
+  }
+  for (const auto& [why, count] : ended) {
+    ledger.add_note("stack-incomplete", Severity::warning,
+                    "the stack of " + counted(count, "thread") + " ends early: " + why, {});
+  }
+}
+
+}  // namespace coldcase
