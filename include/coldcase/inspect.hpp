@@ -26,6 +26,11 @@ struct Section {
 // locks. No sections: no CPython was seen in it.
 std::vector<Section> make_python_sections(const Analysis& analysis);
 
+// What a number is, of the one core in `options`: a thread's (Linux tid, as the core has it), else
+// an address of the dead process. Sections of one table each, the first of two columns, "what" and
+// "is"; a thread's second is its stack. What lies in memory is not told. Throws Error as analyze().
+std::vector<Section> inspect(const AnalyzeOptions& options, std::uint64_t number);
+
 // What a file among the arguments is: a core, a program (then it is meant as --executable), or
 // neither.
 enum class ArgumentKind : std::uint8_t { core, program, other };

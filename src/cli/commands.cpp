@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -22,6 +23,7 @@ struct Arguments {
   std::vector<std::string> cores;  // -c, as gdb takes it
   std::string table;
   std::string table_format = "text";
+  std::string inspected, number;  // inspect: a core; an address or a thread
   std::string pattern;
   std::string schema = "report";
   TriageArguments triage;
@@ -129,6 +131,29 @@ int run_show_python(Arguments& arguments, std::ostream& out) {
   for (const Note& note : analysis.facts.notes) {
     if (!json && note.code == "python-unread") out << clean_text(note.text) << '\n';
   }
+  return exit_none;
+}
+
+// "0x7f12" or "885".
+std::uint64_t parse_number(const std::string& text) {
+  const bool hexadecimal = text.starts_with("0x") || text.starts_with("0X");
+  std::string_view digits(text);
+  digits.remove_prefix(hexadecimal ? 2 : 0);
+  std::uint64_t value = 0;
+  const auto [end, problem] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), value, hexadecimal ? 16 : 10);
+  if (digits.empty() || problem != std::errc() || end != digits.data() + digits.size())
+    throw Error(Trouble::usage,
+                clean_text(text) +
+                    " is neither an address (0x7f...) nor a thread's number. Usage: "
+                    "coldcase inspect CORE ADDRESS|TID");
+  return value;
+}
+
+int run_inspect(Arguments& arguments, std::ostream& out) {
+  const std::uint64_t number = parse_number(arguments.number);
+  arguments.analyze.cores = {arguments.inspected};
+  write_sections(inspect(arguments.analyze, number), arguments.table_format == "json", out);
   return exit_none;
 }
 
@@ -290,6 +315,7 @@ struct Commands {
   CLI::App* analyze = nullptr;
   CLI::App* render = nullptr;
   CLI::App* show = nullptr;
+  CLI::App* inspect = nullptr;
   CLI::App* triage = nullptr;
   CLI::App* capture = nullptr;
   CLI::App* patterns = nullptr;
@@ -323,6 +349,14 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
   commands.show->add_option("-f,--format", arguments.table_format, "text or json")
       ->check(CLI::IsMember({"text", "json"}));
   add_reading_options(*commands.show, arguments);
+  commands.inspect = app.add_subcommand(
+      "inspect",
+      "What an address of the dead process is, or a thread: symbol, object, lock, stack");
+  commands.inspect->add_option("CORE", arguments.inspected, "A core")->required();
+  commands.inspect->add_option("NUMBER", arguments.number, "ADDRESS (0x...) or TID")->required();
+  commands.inspect->add_option("-f,--format", arguments.table_format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}));
+  add_reading_options(*commands.inspect, arguments);
   commands.triage = app.add_subcommand("triage", "Many cores to one table of distinct problems");
   add_triage_options(*commands.triage, arguments);
   commands.capture =
@@ -347,10 +381,11 @@ std::vector<std::string> complete(const CLI::App& app, std::vector<std::string> 
   const bool core = first == "-" || first == "-c" || first == "--core";
   if (!core && (first.starts_with('-') || is_command(app, first))) return words;
   if (!core && first.find_first_of("./") == std::string::npos && !exists(first)) {
-    throw Error(Trouble::usage,
-                clean_text(first) +
-                    " is neither a command nor a file. Commands: analyze, render, show, triage, "
-                    "capture, patterns, schema; see  coldcase --help");
+    throw Error(
+        Trouble::usage,
+        clean_text(first) +
+            " is neither a command nor a file. Commands: analyze, render, show, inspect, triage, "
+            "capture, patterns, schema; see  coldcase --help");
   }
   words.insert(words.begin(), "analyze");
   return words;
@@ -390,6 +425,7 @@ int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& 
   if (commands.triage->parsed()) return run_triage_from(arguments, out, err);
   if (commands.capture->parsed()) return run_capture_command(arguments.capture, out, err);
   if (commands.show->parsed()) return run_show(arguments, out);
+  if (commands.inspect->parsed()) return run_inspect(arguments, out);
   if (commands.patterns->parsed()) return run_patterns(arguments, out);
   return run_schema(arguments, out);
 }
