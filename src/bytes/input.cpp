@@ -272,4 +272,13 @@ bool is_packed(const std::string& path) {
   return compression_of(start) != Compression::none || is_archive(start) || is_apport(start);
 }
 
+bool may_hold_core(const std::string& path) {
+  const FileHandle file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  struct stat about {};
+  if (!file.valid() || ::fstat(file.get(), &about) != 0 || !S_ISREG(about.st_mode)) return true;
+  const Mapping mapping(file.get(), static_cast<std::uint64_t>(about.st_size));
+  const std::vector<std::byte> head = peek(mapping.bytes(), head_size);
+  return head.size() < 64 || part_of("", head) == Part::core || is_archive(head);
+}
+
 }  // namespace coldcase

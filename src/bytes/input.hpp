@@ -58,6 +58,10 @@ Input open_input(const std::string& path, Unpack unpack = Unpack::as_read);
 // Packed or an archive, by its first bytes, without opening it; false also when it cannot be read.
 bool is_packed(const std::string& path);
 
+// False for a packed file whose content begins neither like a core nor like an archive: a log, told
+// without unpacking it. True also where that cannot be seen.
+bool may_hold_core(const std::string& path);
+
 // work(Unpack::as_read), and when a frame turns out not to be what its file's seek table says, all
 // of it again with work(Unpack::first): the result never rests on a table that was found to lie.
 template <class Work>

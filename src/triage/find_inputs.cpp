@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <array>
 #include <coldcase/result.hpp>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <string_view>
 
 #include "base/text.hpp"
 
@@ -18,22 +18,33 @@ namespace fs = std::filesystem;
 
 enum class Look : std::uint8_t { other, core, packed };
 
-// An ELF file of type core (e_type 4 at offset 16), or a zstd frame, which the worker looks into.
+// The magic numbers of what may have a core in it (bytes/packing.hpp, bytes/archive.hpp): a zstd
+// frame or skippable frame, xz, gzip, bzip2, LZ4, zip.
+constexpr std::array<std::string_view, 8> packings{"\x28\xb5\x2f\xfd",
+                                                   "\xfd"
+                                                   "7zXZ",
+                                                   "\x1f\x8b\x08",
+                                                   "BZh",
+                                                   "\x04\x22\x4d\x18",
+                                                   "\x02\x21\x4c\x18",
+                                                   "PK\x03\x04",
+                                                   "ProblemType:"};
+
+// An ELF file of type core (e_type 4 at offset 16), or what the worker has to look into.
 Look look_at(const fs::path& path) {
-  std::array<unsigned char, 18> head{};
+  std::array<char, 512> bytes{};
   std::ifstream file(path, std::ios::binary);
-  file.read(reinterpret_cast<char*>(head.data()), head.size());
-  const auto got = file.gcount();
-  if (got >= 4 && (std::memcmp(head.data(), "\x28\xb5\x2f\xfd", 4) == 0 ||
-                   (head[1] == 0x2a && head[2] == 0x4d && head[3] == 0x18))) {
+  file.read(bytes.data(), bytes.size());
+  const std::string_view head(bytes.data(), static_cast<std::size_t>(file.gcount()));
+  const auto begins = [&](std::string_view magic) { return head.starts_with(magic); };
+  const bool skippable = head.size() >= 4 && head.substr(1, 3) == "\x2a\x4d\x18";
+  if (std::ranges::any_of(packings, begins) || skippable || head.substr(0, 262).ends_with("ustar"))
     return Look::packed;
-  }
-  const bool core = got == 18 &&
-                    std::memcmp(head.data(),
-                                "\x7f"
-                                "ELF",
-                                4) == 0 &&
-                    head[16] == 4 && head[17] == 0;
+  constexpr std::string_view elf(
+      "\x7f"
+      "ELF",
+      4);
+  const bool core = head.size() >= 18 && begins(elf) && head[16] == 4 && head[17] == 0;
   return core ? Look::core : Look::other;
 }
 

@@ -194,6 +194,26 @@ def collectors(bench: Bench) -> Problems:
 
 
 @check
+def triage_of_artifacts(bench: Bench) -> Problems:
+    """Packed cores and archives among logs, packed logs too: each core is one row."""
+    one, two = bench.core("abba_mutex", "kernel"), bench.core("founding_case", "kernel")
+    folder, out = os.path.join(bench.work, "artifacts"), os.path.join(bench.work, "triaged")
+    os.makedirs(folder, exist_ok=True)
+    for name, content in (("core.1.xz", lzma.compress(read(one.path), preset=0)),
+                          ("job.tar.gz", tar({"core": read(two.path), "log": b"text"}, "w:gz")),
+                          ("log.gz", gzip.compress(b"a log\n" * 1000)), ("log.txt", b"a log\n"),
+                          ("empty.tar", tar({"log": b"text"}))):
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(content)
+    done = bench.run("triage", folder, "-o", out)
+    problems = wrong_code(done, 2)
+    if "2 incidents: 2 distinct problems" not in done.stdout:
+        problems.append(done.stdout[:300])
+    shutil.rmtree(out, ignore_errors=True)
+    return problems
+
+
+@check
 def what_a_filter_lost(bench: Bench) -> Problems:
     """coredump_filter is not in a core: what it kept out is, and the note says what to echo where."""
     program = ("import os, signal, sys, threading, time\n"
