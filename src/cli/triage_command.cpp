@@ -125,9 +125,10 @@ int run_triage_command(TriageArguments& arguments, std::ostream& out, std::ostre
     return exit_stopped;
   }
   if (result.rows.empty()) {
-    throw Error(Trouble::no_such_file,
-                "no core among " + counted(result.files_seen, "candidate file") +
-                    ". A core is told by its content (an ELF core, packed or in an archive), not by its name");
+    throw Error(Trouble::no_such_file, "no core among " +
+                                           counted(result.files_seen, "candidate file") +
+                                           ". A core is told by its content (an ELF core, packed "
+                                           "or in an archive), not by its name");
   }
   render_triage_text(result, out);
   out << "\nwritten: " << clean_text(arguments.options.output) << "/triage.{txt,md,json}\n";
