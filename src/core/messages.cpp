@@ -76,8 +76,9 @@ Error not_elf(std::string_view name, Bytes head) {
   return not_core(name,
                   text ? " is a text file, not a core dump. Name the core that gcore or the kernel "
                          "wrote (see  ulimit -c  and  cat /proc/sys/kernel/core_pattern)"
-                       : " is not a core dump: no ELF header, no packing and no archive that is "
-                         "known (zst, xz, gz, bz2, lz4, tar, zip)");
+                       : " is not a core dump: no ELF header, and no packing or archive that is "
+                         "read (zst, xz, gz, bz2, lz4, tar, zip). Name the core that gcore or the "
+                         "kernel wrote");
 }
 
 Error not_64_bit(std::string_view name) {

@@ -299,6 +299,7 @@ std::vector<TaskHold> find_task_holds(const Objects& objects, const AsyncTask& t
       TaskHold hold;
       hold.object = marker.self;
       hold.frame = k;
+      hold.handler = marker.handler;
       hold.type = asyncio_type(objects, hold.object);
       if (hold.type == "asyncio.Condition") {
         if (waits_inside(objects, task, k, hold.object)) continue;

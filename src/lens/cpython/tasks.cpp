@@ -2,7 +2,9 @@
 #include <algorithm>
 
 #include "base/text.hpp"
+#include "lens/cpython/bytecode.hpp"
 #include "lens/cpython/lens_parts.hpp"
+#include "lens/cpython/lookup.hpp"
 #include "lens/cpython/loop_futures.hpp"
 #include "lens/cpython/task_list.hpp"
 
@@ -12,7 +14,11 @@ namespace {
 class TaskWriter {
  public:
   TaskWriter(LensContext& context, const AsyncLayout& layout, const EventLoops& loops)
-      : context_(context), layout_(layout), loops_(loops), source_("asyncio, CPython ") {
+      : context_(context),
+        lookup_(*context.facts.python),
+        layout_(layout),
+        loops_(loops),
+        source_("asyncio, CPython ") {
     source_ += context.runtime().version;
   }
 
@@ -181,6 +187,16 @@ class TaskWriter {
     context_.ledger.set_wait(one.id, std::move(wait));
   }
 
+  // Where the with block of this handler was entered.
+  std::optional<std::uint32_t> line_of_with(const PythonFrame& frame, std::int64_t handler) {
+    const Routine& routine = lookup_.text_of(*frame.code).routine;
+    const auto entry = find_with_entry(routine, handler);
+    if (!entry) return std::nullopt;
+    const std::uint32_t line =
+        line_at(context_.objects().layout(), *frame.code, routine.instructions[*entry].offset);
+    return line > 0 ? std::optional(line) : std::nullopt;
+  }
+
   void add_holds(const KnownTask& one) {
     for (const TaskHold& from : one.holds) {
       const PythonFrame& frame = one.task->chain.frames[from.frame];
@@ -211,6 +227,7 @@ class TaskWriter {
       Hold hold;
       hold.resource = id;
       hold.frame = static_cast<std::uint32_t>(from.frame);
+      hold.line = line_of_with(frame, from.handler);
       hold.confidence = from.releases ? Confidence::likely : Confidence::very_likely;
       hold.basis = Basis::value_stack;
       hold.evidence = {context_.ledger.add_evidence(std::move(evidence))};
@@ -219,6 +236,7 @@ class TaskWriter {
   }
 
   LensContext& context_;
+  Lookup lookup_;
   const AsyncLayout& layout_;
   const EventLoops& loops_;
   std::string source_;
