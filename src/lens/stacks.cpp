@@ -131,6 +131,10 @@ std::vector<std::size_t> StackBuilder::place_runs(const Walk& walk,
   for (std::size_t i = 0; i < walk.frames.size(); ++i) {
     if (runs_python(walk.frames[i].row)) places.push_back(i);
   }
+  // A computing thread caught where its evaluation loop has been called and has no frame yet, or no
+  // more: every other one of them has called something since, and has its frame.
+  if (places.size() == interpreted.runs.size() + 1 && places.front() == 0)
+    places.erase(places.begin());
   return places;
 }
 
