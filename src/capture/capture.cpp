@@ -129,20 +129,21 @@ class Session {
   }
 
   void add_newborn() {
-    for (const Target& target : find_targets(living(), true)) {
+    for (const Target& target : with_descendants(living())) {
       const bool known =
           std::ranges::any_of(jobs_, [&](const Job& job) { return job.target.pid == target.pid; });
       if (!known) add(target);
     }
   }
-  std::vector<std::int64_t> living() const {
-    std::vector<std::int64_t> pids;
+  // One of them may end before we look again, although it was told to stop.
+  std::vector<Target> living() const {
+    std::vector<Target> targets;
     for (const Job& job : jobs_) {
       const auto stat = stat_of(job.target.pid);
       if (stat && stat->start == job.target.start && !has_ended(job.target.pid, *stat))
-        pids.push_back(job.target.pid);
+        targets.push_back(job.target);
     }
-    return pids;
+    return targets;
   }
 
   void dump(Job& job, Guardian& guardian) {
@@ -170,7 +171,9 @@ class Session {
     if (dump.end == Dump::End::stalled)
       return fail(job, messages::dump_stalled(job.target.pid, stall_seconds));
     if (dump.end == Dump::End::lost) return fail(job, messages::guardian_lost(job.target.pid));
-    fail(job, why_no_core(job.target.pid, dump));
+    const Error why = why_no_core(job.target.pid, dump);
+    fail(job, why);
+    job.vanished = !job.target.named && why.trouble() == Trouble::no_such_file;
   }
 
   static Error why_no_core(std::int64_t pid, const Dump& dump) {

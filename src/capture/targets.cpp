@@ -69,7 +69,10 @@ std::vector<Target> find_targets(const std::vector<std::int64_t>& pids, bool tre
   for (const std::int64_t pid : pids) {
     if (!contains(named, pid)) named.push_back(check_named(pid));
   }
-  if (!tree) return named;
+  return tree ? with_descendants(named) : named;
+}
+
+std::vector<Target> with_descendants(const std::vector<Target>& named) {
   std::vector<Target> targets = named;
   add_descendants(targets);
   for (int i = 0; i < most_readings; ++i) {

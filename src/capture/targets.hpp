@@ -20,6 +20,9 @@ inline constexpr std::size_t most_targets = 4096;
 // Throws Error when a named one is no process that can be captured.
 std::vector<Target> find_targets(const std::vector<std::int64_t>& pids, bool tree);
 
+// These and their descendants, as they are now: one that has ended is none's parent any more.
+std::vector<Target> with_descendants(const std::vector<Target>& targets);
+
 // Why it may not be captured, with the command that would allow it; nothing when it may.
 std::optional<Error> find_obstacle(std::int64_t pid);
 
