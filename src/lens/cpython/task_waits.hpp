@@ -33,7 +33,7 @@ struct TaskHold {
   std::string type;  // "asyncio.Lock"; empty: a lock of threads
   std::size_t frame = 0;
   std::int64_t handler = 0;  // WithMarker::handler
-  bool releases = false;  // the frame's code may release it by itself
+  bool releases = false;     // the frame's code may release it by itself
 };
 std::vector<TaskHold> find_task_holds(const Objects& objects, const AsyncTask& task);
 
