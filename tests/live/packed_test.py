@@ -196,6 +196,8 @@ def collectors(bench: Bench) -> Problems:
 @check
 def triage_of_artifacts(bench: Bench) -> Problems:
     """Packed cores and archives among logs, packed logs too: each core is one row."""
+    if b"__asan_init" in read(bench.program):
+        raise makecore.CannotMake("a sanitizer does not fit into a worker's limits")
     one, two = bench.core("abba_mutex", "kernel"), bench.core("founding_case", "kernel")
     folder, out = os.path.join(bench.work, "artifacts"), os.path.join(bench.work, "triaged")
     os.makedirs(folder, exist_ok=True)
