@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <CLI/CLI.hpp>
-#include <charconv>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -11,6 +10,7 @@
 
 #include "base/text.hpp"
 #include "cli/capture_command.hpp"
+#include "cli/look_commands.hpp"
 #include "cli/triage_command.hpp"
 
 namespace coldcase::cli {
@@ -124,54 +124,16 @@ int run_render(const Arguments& arguments, std::ostream& out) {
   return arguments.report.exit_zero ? exit_none : exit_code_of(analysis.verdict);
 }
 
-int run_show_python(Arguments& arguments, std::ostream& out) {
-  const Analysis analysis = analyze(arguments.analyze);
-  const bool json = arguments.table_format == "json";
-  write_sections(make_python_sections(analysis), json, out);
-  for (const Note& note : analysis.facts.notes) {
-    if (!json && note.code == "python-unread") out << clean_text(note.text) << '\n';
-  }
-  return exit_none;
-}
-
-// "0x7f12" or "885".
-std::uint64_t parse_number(const std::string& text) {
-  const bool hexadecimal = text.starts_with("0x") || text.starts_with("0X");
-  std::string_view digits(text);
-  digits.remove_prefix(hexadecimal ? 2 : 0);
-  std::uint64_t value = 0;
-  const auto [end, problem] =
-      std::from_chars(digits.data(), digits.data() + digits.size(), value, hexadecimal ? 16 : 10);
-  if (digits.empty() || problem != std::errc() || end != digits.data() + digits.size())
-    throw Error(Trouble::usage,
-                clean_text(text) +
-                    " is neither an address (0x7f...) nor a thread's number. Usage: "
-                    "coldcase inspect CORE ADDRESS|TID");
-  return value;
+int run_show(Arguments& arguments, std::ostream& out) {
+  sort_files(arguments);
+  return run_show_command(arguments.analyze, arguments.table, arguments.table_format == "json",
+                          out);
 }
 
 int run_inspect(Arguments& arguments, std::ostream& out) {
-  const std::uint64_t number = parse_number(arguments.number);
   arguments.analyze.cores = {arguments.inspected};
-  write_sections(inspect(arguments.analyze, number), arguments.table_format == "json", out);
-  return exit_none;
-}
-
-int run_show(Arguments& arguments, std::ostream& out) {
-  sort_files(arguments);
-  if (arguments.table == "python") return run_show_python(arguments, out);
-  static const std::map<std::string, TableKind> kinds{{"threads", TableKind::threads},
-                                                      {"stacks", TableKind::stacks},
-                                                      {"locks", TableKind::locks},
-                                                      {"modules", TableKind::modules},
-                                                      {"tasks", TableKind::tasks}};
-  const auto kind = kinds.find(arguments.table);
-  if (kind == kinds.end())
-    throw Error(Trouble::usage,
-                "show what? threads, stacks, locks, modules, tasks and python are known");
-  write_table(make_table(analyze(arguments.analyze), kind->second),
-              arguments.table_format == "json", out);
-  return exit_none;
+  return run_inspect_command(arguments.analyze, arguments.number, arguments.table_format == "json",
+                             out);
 }
 
 int run_patterns(const Arguments& arguments, std::ostream& out) {
