@@ -19,7 +19,7 @@ import struct
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Tuple
 
 import makecore
 from makecore import CannotMake, WentWrong
@@ -175,8 +175,8 @@ def await_core(pid: int, folder: str) -> None:
             raise WentWrong("process %d leaves no core" % pid)
 
 
-def finished_waits(path: str) -> List[int]:
-    """Threads of a kernel core whose wait4 had returned a child (x86_64; struct elf_prstatus)."""
+def system_calls(path: str) -> Dict[int, Tuple[int, int]]:
+    """Of each thread of a kernel core: system call and result (x86_64; struct elf_prstatus)."""
     with open(path, "rb") as file:
         head = file.read(64)
         at, size, count = (struct.unpack_from("<Q", head, 32)[0], *struct.unpack_from("<HH", head, 54))
@@ -185,24 +185,60 @@ def finished_waits(path: str) -> List[int]:
         notes = [struct.unpack_from("<IIQQQQ", table, k * size) for k in range(count)]
         place = next((one for one in notes if one[0] == 4), None)
         if place is None:
-            return []
+            return {}
         file.seek(place[2])
         data = file.read(place[5])
-    found, at = [], 0
+    found: Dict[int, Tuple[int, int]] = {}
+    at = 0
     while at + 12 <= len(data):
         names, length, kind = struct.unpack_from("<III", data, at)
         body = at + 12 + (names + 3) // 4 * 4
         if kind == 1 and length >= 240:
             rax, call = (struct.unpack_from("<q", data, body + k)[0] for k in (192, 232))
-            if call == 61 and rax > 0:
-                found.append(struct.unpack_from("<i", data, body + 32)[0])
+            found[struct.unpack_from("<i", data, body + 32)[0]] = (call, rax)
         at = body + (length + 3) // 4 * 4
     return found
+
+
+def read_text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except (PermissionError, FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def resting(pids: List[int]) -> Dict[int, int]:
+    """The system calls of the threads that did not move for a while, by thread."""
+    def look() -> Dict[int, Tuple[int, str]]:
+        found = {}
+        for pid in pids:
+            for tid in map(int, os.listdir("/proc/%d/task" % pid)):
+                call = read_text("/proc/%d/task/%d/syscall" % (pid, tid)).split()
+                status = read_text("/proc/%d/task/%d/status" % (pid, tid))
+                if len(call) > 1 and int(call[0]) >= 0:
+                    found[tid] = (int(call[0]), status.rpartition("\nvoluntary")[2])
+        return found
+    before = look()
+    time.sleep(0.15)
+    after = look()
+    return {tid: call for tid, (call, switches) in after.items()
+            if before.get(tid) == (call, switches)}
+
+
+def moved(cores: Dict[int, str], rest: Dict[int, int]) -> List[int]:
+    """Threads that were at rest before the dumps and are not so in their cores: a wait4 that has
+    returned a child, and what a stop had interrupted and the start before the end let go on."""
+    wait4, restarted = 61, 219
+    return [tid for path in cores.values() for tid, (call, result) in system_calls(path).items()
+            if (call == wait4 and result > 0) or
+            (tid in rest and call not in (rest[tid], restarted))]
 
 
 def dump_by_kernel(pids: List[int], folder: str) -> Dict[int, str]:
     makecore.check_kernel_dumps()
     order = children_first(pids)
+    rest = resting(order)
     for pid in order if len(order) > 1 else []:
         os.kill(pid, signal.SIGSTOP)
     for pid in order if len(order) > 1 else []:
@@ -219,9 +255,9 @@ def dump_by_kernel(pids: List[int], folder: str) -> Dict[int, str]:
     cores = cores_in(folder)
     if set(cores) != set(pids):
         raise WentWrong("cores of %s, not of %s" % (sorted(cores), sorted(pids)))
-    late = [tid for path in cores.values() for tid in finished_waits(path)]
+    late = moved(cores, rest)
     if late:
-        raise WentWrong("the waits of %s ended between two dumps" % late)
+        raise WentWrong("threads %s moved between two dumps" % late)
     return cores
 
 
