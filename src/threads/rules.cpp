@@ -3,6 +3,7 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 
@@ -118,7 +119,22 @@ void Rules::fill(Row& row) {
   const std::uint64_t value = row.module->to_file(row.lookup);
   row.in_code = executable(*row.module, value);
   if (fill_by_cfi(row, value) || !row.in_code) return;
+  if (fill_as_entry(row, value)) return;
   if (const GoTable* table = row.module->file->go_table()) fill_by_go_table(*table, row, value);
+}
+
+// A return address that no call made: makecontext and others put the entry of a function there. The
+// byte before it is nobody's.
+bool Rules::fill_as_entry(Row& row, std::uint64_t value) {
+  if (row.lookup == row.pc || !fill_by_cfi(row, value + 1)) return false;
+  row.lookup = row.pc;
+  // glibc's __start_context (sysdeps/unix/sysv/linux/x86_64/__start_context.S) begins with
+  // mov %rbx,%rsp: what lies on the stack there is the next context, no return address. Its rules
+  // do not say so (2.36), and gdb goes on into data.
+  const Bytes code = row.module->file->at_address(value + 1, 3);
+  constexpr std::array<std::byte, 3> begins{std::byte{0x48}, std::byte{0x89}, std::byte{0xdc}};
+  if (std::ranges::equal(code, begins)) row.outermost = true;
+  return true;
 }
 
 bool Rules::fill_by_cfi(Row& row, std::uint64_t value) {
