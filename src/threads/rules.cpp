@@ -119,7 +119,7 @@ void Rules::fill(Row& row) {
   const std::uint64_t value = row.module->to_file(row.lookup);
   row.in_code = executable(*row.module, value);
   if (fill_by_cfi(row, value) || !row.in_code) return;
-  if (fill_as_entry(row, value)) return;
+  if (fill_as_entry(row, value) || fill_as_trampoline(row)) return;
   if (const GoTable* table = row.module->file->go_table()) fill_by_go_table(*table, row, value);
 }
 
@@ -137,8 +137,42 @@ bool Rules::fill_as_entry(Row& row, std::uint64_t value) {
   return true;
 }
 
+// The code that a signal's handler returns to, where it has no rules (musl, Go): by its
+// instructions, mov $15,%eax or %rax; syscall - rt_sigreturn. The stack pointer is at the kernel's
+// struct ucontext: 40 bytes, then the registers in the order of struct sigcontext.
+bool Rules::fill_as_trampoline(Row& row) {
+  const Bytes code = row.module->file->at_address(row.module->to_file(row.pc), 9);
+  const auto is = [&](std::initializer_list<unsigned> pattern) {
+    return std::ranges::equal(slice(code, 0, pattern.size()), pattern, [](std::byte a, unsigned b) {
+      return std::to_integer<unsigned>(a) == b;
+    });
+  };
+  if (!is({0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05}) && !is({0xb8, 15, 0, 0, 0, 0x0f, 0x05}))
+    return false;
+  static constexpr std::array<DwarfRegister, register_count> saved{
+      dw_r8,  dw_r9,  dw_r10, dw_r11, dw_r12, dw_r13, dw_r14, dw_r15, dw_rdi,
+      dw_rsi, dw_rbp, dw_rbx, dw_rdx, dw_rax, dw_rcx, dw_rsp, dw_ra};
+  std::int32_t at = 40;
+  for (const DwarfRegister number : saved) {
+    row.registers[number] = {Kind::saved_at, at, 0};
+    at += 8;
+  }
+  row.lookup = row.pc;
+  row.cfa_register = dw_rsp;
+  row.cfa_offset = 0;
+  row.signal_frame = row.has_cfi = true;
+  return true;
+}
+
+// .eh_frame where the program has it (it does wherever exceptions may pass), else .debug_frame.
 bool Rules::fill_by_cfi(Row& row, std::uint64_t value) {
-  Dwarf_CFI* cfi = row.module->file->cfi();
+  const Module& module = *row.module;
+  if (fill_from(module.file->cfi(), row, value) || !row.in_code) return row.has_cfi;
+  return fill_from(module.file->debug_cfi(), row, value) ||
+         (module.debug && fill_from(module.debug->debug_cfi(), row, value));
+}
+
+bool Rules::fill_from(Dwarf_CFI* cfi, Row& row, std::uint64_t value) {
   Dwarf_Frame* raw = nullptr;
   if (cfi == nullptr || dwarf_cfi_addrframe(cfi, value, &raw) != 0) return false;
   const std::unique_ptr<Dwarf_Frame, FreeFrame> frame(raw);

@@ -20,7 +20,6 @@ import gdb_frames
 import makecore
 
 FRAMES = os.path.join(makecore.PROGRAMS, "frames")
-WAITS = os.path.join(makecore.PROGRAMS, "waits")
 NO_TABLES = ["-fno-asynchronous-unwind-tables", "-fno-unwind-tables"]
 
 
@@ -52,14 +51,15 @@ BUILDS = [
     c("branch-tracking", "-O2", "-g", "-fcf-protection=full", "-Wl,-z,ibtplt"),
     c("debug-frame", "-O2", "-g", "-fomit-frame-pointer", *NO_TABLES),
     c("no-tables", "-O1", "-fno-omit-frame-pointer", *NO_TABLES),
-    c("static", "-O2", "-g", "-static"), c("static-pie", "-O2", "-g", "-static-pie"),
-    c("static-stripped", "-O2", "-static", strip=True),
+    c("static", "-O2", "-g", "-static", "-DWITHOUT_STUBS"), c("static-pie", "-O2", "-g", "-static-pie", "-DWITHOUT_STUBS"),
+    c("static-stripped", "-O2", "-static", "-DWITHOUT_STUBS", strip=True),
     c("clang-O2", "-O2", "-g", compiler="clang"), c("clang-O0", "-O0", "-g", compiler="clang"),
     cxx("O0", "-O0", "-g"), cxx("O2", "-O2", "-g", dumps=("gcore", "kernel")),
     cxx("O2-stripped", "-O2", strip=True), cxx("static", "-O2", "-g", "-static"),
     cxx("sections", "-O2", "-g1", "-ffunction-sections", "-Wl,--gc-sections"),
-    Build("rust_waits-debug", os.path.join(WAITS, "rust_waits.rs"), ["rustc", "-g"]),
-    Build("rust_waits-release", os.path.join(WAITS, "rust_waits.rs"), ["rustc", "-O"]),
+    Build("shapes_rust-debug", "shapes_rust.rs", ["rustc", "-g"]),
+    Build("shapes_rust-release", "shapes_rust.rs", ["rustc", "-O", "-g"]),
+    Build("shapes_rust-bare", "shapes_rust.rs", ["rustc", "-O"], strip=True),
 ]
 
 

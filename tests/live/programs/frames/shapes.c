@@ -102,6 +102,9 @@ static void on_step(int number, siginfo_t* info, void* opaque) {
 #endif
 }
 KEPT static void in_stub(int steps) {
+#ifdef WITHOUT_STUBS
+  rest();
+#endif
   struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
   sigaction(SIGTRAP, &action, NULL);
   steps_left = steps;
