@@ -30,6 +30,32 @@ bool executable(const Module& module, std::uint64_t value) {
   return false;
 }
 
+bool has_code(const ElfFile& file, std::uint64_t value, std::initializer_list<unsigned> pattern) {
+  return std::ranges::equal(
+      file.at_address(value, pattern.size()), pattern,
+      [](std::byte one, unsigned other) { return std::to_integer<unsigned>(one) == other; });
+}
+
+// Where nothing lies further out although no rules say so: behind a call that musl's __clone makes
+// (src/thread/x86_64/clone.s, 1.2.3) the thread ends itself - mov %eax,%edi; xor %eax,%eax; mov
+// $60,%al; syscall - and nothing has called the code at a program's entry, of a few instructions.
+bool fill_as_beginning(Row& row) {
+  constexpr std::uint64_t most_of_entry = 48;
+  const ElfFile& file = *row.module->file;
+  const std::uint64_t value = row.module->to_file(row.pc);
+  const std::uint64_t entry = file.header().entry;
+  // Linkers also write an entry into libraries; a program's begins with xor %ebp,%ebp.
+  const bool starts = has_code(file, entry, {0x31, 0xed}) ||
+                      has_code(file, entry, {0x48, 0x31, 0xed}) ||
+                      has_code(file, entry, {0xf3, 0x0f, 0x1e, 0xfa, 0x31, 0xed});
+  const bool at_entry = starts && value > entry && value - entry <= most_of_entry;
+  if (!at_entry && !has_code(file, value, {0x89, 0xc7, 0x31, 0xc0, 0xb0, 60, 0x0f, 0x05}))
+    return false;
+  row.cfa_register = dw_rsp;
+  row.outermost = row.has_cfi = true;
+  return true;
+}
+
 }  // namespace
 
 std::span<const Operation> Rules::operations(const RegisterRule& rule) const {
@@ -120,7 +146,10 @@ void Rules::fill(Row& row) {
   row.in_code = executable(*row.module, value);
   if (fill_by_cfi(row, value) || !row.in_code) return;
   if (fill_as_entry(row, value) || fill_as_trampoline(row)) return;
-  if (const GoTable* table = row.module->file->go_table()) fill_by_go_table(*table, row, value);
+  if (const GoTable* table = row.module->file->go_table())
+    fill_by_go_table(*table, row, value);
+  else
+    fill_as_beginning(row);
 }
 
 // A return address that no call made: makecontext and others put the entry of a function there. The
@@ -131,9 +160,7 @@ bool Rules::fill_as_entry(Row& row, std::uint64_t value) {
   // glibc's __start_context (sysdeps/unix/sysv/linux/x86_64/__start_context.S) begins with
   // mov %rbx,%rsp: what lies on the stack there is the next context, no return address. Its rules
   // do not say so (2.36), and gdb goes on into data.
-  const Bytes code = row.module->file->at_address(value + 1, 3);
-  constexpr std::array<std::byte, 3> begins{std::byte{0x48}, std::byte{0x89}, std::byte{0xdc}};
-  if (std::ranges::equal(code, begins)) row.outermost = true;
+  if (has_code(*row.module->file, value + 1, {0x48, 0x89, 0xdc})) row.outermost = true;
   return true;
 }
 
@@ -141,13 +168,10 @@ bool Rules::fill_as_entry(Row& row, std::uint64_t value) {
 // instructions, mov $15,%eax or %rax; syscall - rt_sigreturn. The stack pointer is at the kernel's
 // struct ucontext: 40 bytes, then the registers in the order of struct sigcontext.
 bool Rules::fill_as_trampoline(Row& row) {
-  const Bytes code = row.module->file->at_address(row.module->to_file(row.pc), 9);
-  const auto is = [&](std::initializer_list<unsigned> pattern) {
-    return std::ranges::equal(slice(code, 0, pattern.size()), pattern, [](std::byte a, unsigned b) {
-      return std::to_integer<unsigned>(a) == b;
-    });
-  };
-  if (!is({0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05}) && !is({0xb8, 15, 0, 0, 0, 0x0f, 0x05}))
+  const ElfFile& file = *row.module->file;
+  const std::uint64_t value = row.module->to_file(row.pc);
+  if (!has_code(file, value, {0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05}) &&
+      !has_code(file, value, {0xb8, 15, 0, 0, 0, 0x0f, 0x05}))
     return false;
   static constexpr std::array<DwarfRegister, register_count> saved{
       dw_r8,  dw_r9,  dw_r10, dw_r11, dw_r12, dw_r13, dw_r14, dw_r15, dw_rdi,

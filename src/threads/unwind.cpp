@@ -121,7 +121,7 @@ bool Unwinder::leads_on(const Context& guess) {
   WalkFrame frame;
   if (step_by_cfi(context, row, frame, guess.sp().value - 1)) return false;
   const Addr back = context.pc();
-  return back.value == 0 || plausible_return(back) || begins_something(back);
+  return plausible_return(back) || begins_something(back);
 }
 
 // What is returned to without having called: a signal's trampoline, a context's beginning.
