@@ -96,7 +96,7 @@ void add_goroutines_gap(const View& view, Ledger& ledger) {
                   "Go's own debugger reads them: dlv core PROGRAM CORE");
 }
 
-// Machines that run code of their own making, by the names of their files.
+// Machines that run code of their own making, by the names of their files. (Java: the verdict.)
 struct VirtualMachine {
   std::string_view file;
   std::string_view code;
@@ -104,9 +104,6 @@ struct VirtualMachine {
   std::string_view advice;
 };
 constexpr VirtualMachine virtual_machines[] = {
-    {"libjvm.so", "java-unread",
-     "Java virtual machine: its monitors, its threads' names and its own frames are not read",
-     "jhsdb jstack --exe JAVA --core CORE  reads them"},
     {"node", "javascript-unread", "V8: what JavaScript waits for and its own frames are not read",
      "llnode reads them:  llnode node -c CORE"},
     {"libnode.so", "javascript-unread",

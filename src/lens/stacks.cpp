@@ -50,6 +50,7 @@ std::string key_of(const Frame& frame) {
   key += std::to_string(frame.module.index);
   key += '\0';
   key += hex(frame.pc.value_or(Addr{}).value);
+  key += word(frame.trust);
   if (frame.times) key += "x" + std::to_string(*frame.times);
   if (frame.of) key += "of" + std::to_string(*frame.of);
   return key;

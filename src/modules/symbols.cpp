@@ -110,6 +110,9 @@ std::vector<CodeName> name_code(const Modules& modules, std::span<const Addr> ad
 }
 
 std::string demangle(std::string_view symbol) {
+  // LLVM marks what it made visible to other units of a program: "...17h0123456789abcdefE.llvm.77".
+  if (const auto mark = symbol.find(".llvm."); mark != std::string_view::npos && mark > 0)
+    symbol = symbol.substr(0, mark);
   // Rust's older names are C++ names that end in a hash: "17h" and sixteen digits.
   const bool hashed = symbol.size() > 22 && symbol.starts_with("_ZN") &&
                       symbol.substr(symbol.size() - 20, 3) == "17h";

@@ -189,9 +189,12 @@ bool Rules::fill_as_trampoline(Row& row) {
 }
 
 // .eh_frame where the program has it (it does wherever exceptions may pass), else .debug_frame.
+// Go's own table knows more than its .debug_frame: where a goroutine's stack begins.
 bool Rules::fill_by_cfi(Row& row, std::uint64_t value) {
   const Module& module = *row.module;
-  if (fill_from(module.file->cfi(), row, value) || !row.in_code) return row.has_cfi;
+  if (fill_from(module.file->cfi(), row, value) || !row.in_code ||
+      module.file->go_table() != nullptr)
+    return row.has_cfi;
   return fill_from(module.file->debug_cfi(), row, value) ||
          (module.debug && fill_from(module.debug->debug_cfi(), row, value));
 }

@@ -7,6 +7,8 @@ namespace {
 
 using Kind = RegisterRule::Kind;
 
+constexpr std::uint64_t most_frame_size = std::uint64_t{8} << 20;
+constexpr std::uint64_t most_stack = std::uint64_t{64} << 20;
 constexpr std::size_t scan_words = 512;  // how far up the stack a return address is looked for
 
 struct Recovered {
@@ -104,12 +106,27 @@ bool Unwinder::plausible_return(Addr pc) {
   return ends_with_call(row.module->file->at_address(row.module->to_file(pc) - 7, 7));
 }
 
-// Code that was made at run time lies in no file. A frame pointer that leads to what follows a call
-// there is believed; a word somewhere on the stack is not.
-bool Unwinder::returns_into_made_code(Addr pc) {
-  if (pc.value < 4096) return false;
-  const Row& row = rules_.row(rules_.row_of(pc, false));
-  return row.module == nullptr && ends_with_call(image_.view(Addr{pc.value - 7}, 7));
+// Code that was made at run time lies in no file. Frame pointers that lead through it are believed
+// when they lead on, to three of its frames or out of it. What its return addresses follow need not
+// be a call: HotSpot's interpreter returns to entries of a table.
+bool Unwinder::returns_into_made_code(Addr pc, std::uint64_t frame_pointer) {
+  constexpr int links = 3;
+  for (int link = 0; link < links; ++link) {
+    if (pc.value < 4096) return false;
+    if (plausible_return(pc) || begins_something(pc)) return link > 0;
+    const bool in_stack =
+        pc.value + (most_frame_size >> 3) > frame_pointer && pc.value < frame_pointer + most_stack;
+    if (in_stack || rules_.row(rules_.row_of(pc, false)).module != nullptr ||
+        image_.view(Addr{pc.value - 1}, 1).empty())
+      return false;
+    const auto saved = image_.read<std::uint64_t>(Addr{frame_pointer});
+    const auto back = image_.read<std::uint64_t>(Addr{frame_pointer + 8});
+    if (!saved || !back || *saved <= frame_pointer || *saved - frame_pointer > most_frame_size)
+      return false;
+    frame_pointer = *saved;
+    pc = Addr{*back};
+  }
+  return true;
 }
 
 // A guess has to lead on: by its own rules to another return address, or to where a thread begins.
@@ -135,15 +152,15 @@ bool Unwinder::begins_something(Addr pc) {
 bool Unwinder::step_by_frame_pointer(Context& context, Trust& trust) {
   const auto frame_pointer = context.get(dw_rbp);
   if (!frame_pointer || *frame_pointer < context.sp().value || *frame_pointer % 8 != 0 ||
-      *frame_pointer - context.sp().value > (std::uint64_t{8} << 20)) {
+      *frame_pointer - context.sp().value > most_frame_size) {
     return false;
   }
   const auto saved = image_.read<std::uint64_t>(Addr{*frame_pointer});
   const auto back = image_.read<std::uint64_t>(Addr{*frame_pointer + 8});
   if (!saved || !back) return false;
   // The interrupted code may have been on another stack, and a new context has no frame pointer.
-  const bool called = *saved > *frame_pointer &&
-                      (plausible_return(Addr{*back}) || returns_into_made_code(Addr{*back}));
+  const bool called = *saved > *frame_pointer && (plausible_return(Addr{*back}) ||
+                                                  returns_into_made_code(Addr{*back}, *saved));
   if (!called && !begins_something(Addr{*back})) return false;
   Context caller;
   caller.set(dw_rsp, *frame_pointer + 16);

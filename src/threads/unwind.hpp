@@ -62,7 +62,7 @@ class Unwinder {
   bool step_by_scan(Context& context, Trust& trust);
   bool plausible_return(Addr pc);
   bool begins_something(Addr pc);
-  bool returns_into_made_code(Addr pc);
+  bool returns_into_made_code(Addr pc, std::uint64_t frame_pointer);
   bool leads_on(const Context& guess);
 
   const MemoryImage& image_;

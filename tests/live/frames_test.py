@@ -136,6 +136,47 @@ def check_deep(bench: "Bench", report: Report, core: makecore.Core) -> Problems:
     return problems
 
 
+def names_of(stack: Dict[str, Any]) -> List[str]:
+    return [function_of(frame) for frame in stack["frames"]]
+
+
+def check_machine(report: Report, core: makecore.Core, note: str, entry: str) -> Problems:
+    """The main thread's native frames are told through the machine's own code, by frame pointers, and
+    the report says what is not read."""
+    problems = []
+    texts = " ".join(one["text"] for one in report["notes"])
+    if note not in texts:
+        problems.append("notes: %s" % texts)
+    led = [stack for stack in report["stacks"] if entry in " ".join(names_of(stack)) and
+           any(frame["trust"] == "frame_pointer" for frame in stack["frames"])]
+    if not led:
+        problems.append("no stack leads through made code to %s" % entry)
+    for stack in led:
+        if stack["stopped_because"]["code"] != "outermost":
+            problems.append("%s after %s" % (stack["stopped_because"], names_of(stack)))
+    return problems
+
+
+def check_v8(bench: "Bench", report: Report, core: makecore.Core) -> Problems:
+    return check_machine(report, core, "V8", "node::Start")
+
+
+def check_java(bench: "Bench", report: Report, core: makecore.Core) -> Problems:
+    return check_machine(report, core, "Java's own locks are not read", "JavaMain")
+
+
+def check_go(bench: "Bench", report: Report, core: makecore.Core) -> Problems:
+    problems = []
+    texts = " ".join(one["text"] for one in report["notes"])
+    if "Go runtime: its goroutines are not read" not in texts:
+        problems.append("notes: %s" % texts)
+    bad = [stack["stopped_because"] for stack in report["stacks"]
+           if stack["stopped_because"]["code"] != "outermost"]
+    if bad or not any("runtime.mcall" in names_of(stack) for stack in report["stacks"]):
+        problems.append("%s, %s" % (bad, [names_of(stack)[-1:] for stack in report["stacks"]]))
+    return problems
+
+
 CASES = [
     Case("musl", "blocked.c", ["musl-gcc", "-O1", "-g"], check_musl),
     Case("musl-O2", "blocked.c", ["musl-gcc", "-O2", "-g", "-fomit-frame-pointer"], check_musl),
@@ -143,6 +184,9 @@ CASES = [
     Case("static", "blocked.c", ["gcc", "-O1", "-g", "-static"], check_static),
     Case("static-pie", "blocked.c", ["gcc", "-O1", "-g", "-static-pie"], check_static),
     Case("deep", "deep.c", ["gcc", "-O1", "-g", "-Wno-infinite-recursion"], check_deep),
+    Case("go", "rest.go", ["go", "build"], check_go, ("gcore",)),
+    Case("v8", "rest.js", ["node"], check_v8, ("gcore",)),
+    Case("java", "Rest.java", ["javac"], check_java, ("gcore",)),
 ]
 
 
@@ -167,14 +211,22 @@ class Bench:
         return json.loads(done.stdout)
 
 
-def build(case: Case, folder: str) -> str:
-    if shutil.which(case.build[0]) is None:
+def build(case: Case, folder: str) -> List[str]:
+    """Its command."""
+    tool = shutil.which(case.build[0])
+    if tool is None or (tool.endswith("javac") and shutil.which("java") is None):
         raise makecore.CannotMake("no " + case.build[0])
     os.makedirs(folder, exist_ok=True)
-    output = os.path.join(folder, case.name)
-    makecore.run([*case.build, "-Wall", "-Wextra", "-o", output, os.path.join(FRAMES, case.source),
-                  "-lpthread"])
-    return output
+    output, source = os.path.join(folder, case.name), os.path.join(FRAMES, case.source)
+    if case.name == "v8":
+        return [os.path.realpath(tool), source]
+    if case.name == "java":
+        makecore.run(["javac", "-d", folder, source])
+        return ["java", "-Xmx64m", "-XX:+UseSerialGC", "-cp", folder, "Rest"]
+    flags = [] if case.name == "go" else ["-Wall", "-Wextra"]
+    last = [] if case.name == "go" else ["-lpthread"]
+    makecore.run([*case.build, *flags, "-o", output, source, *last])
+    return [output]
 
 
 def dump(command: List[str], how: str, folder: str) -> makecore.Core:
@@ -218,7 +270,7 @@ def main() -> int:
         if options.only not in case.name:
             continue
         try:
-            command = [build(case, os.path.join(bench.work, "built"))]
+            command = build(case, os.path.join(bench.work, "built"))
         except makecore.CannotMake as why:
             print("%-14s skip: %s" % (case.name, why))
             continue

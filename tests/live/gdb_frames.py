@@ -53,6 +53,8 @@ def plain_name(name: str) -> str:
     """What both must say: no parameters, template arguments, return type, nor the compiler's own
     suffixes."""
     name = re.sub(r"\[clone[^\]]*\]|\[abi:\w+\]", "", name).replace("(anonymous namespace)", "{anonymous}")
+    # Rust: in symbols {{closure}}, in DWARF {closure#1}.
+    name = re.sub(r"\{\{closure\}\}|\{closure#\d+\}", "closure", name).replace("{{vtable.shim}}", "")
     name = name.replace("operator()", "operator_call")
     for before in ("operator<=>", "operator<<", "operator<", "operator>>", "operator->", "operator>"):
         name = name.replace(before, "operator_" + str(len(before)))
@@ -68,7 +70,7 @@ def plain_name(name: str) -> str:
     name = name.rpartition(" ")[2] if "operator " not in name else name
     name = re.sub(r"(\.(part|isra|constprop|cold|lto_priv|actor|destroy)(\.\d+)?)+$", "", name)
     name = re.sub(r"::h[0-9a-f]{16}$", "", name)
-    return name.partition("@")[0]
+    return re.sub(r"(?<!^)::$", "", name.partition("@")[0])
 
 
 def same_name(mine: str, theirs: str) -> bool:
@@ -77,6 +79,9 @@ def same_name(mine: str, theirs: str) -> bool:
     def base(name: str) -> str:
         name = re.sub(r"^_*(GI_+|libc_|vdso_)?", "", name)
         return re.sub(r"_impl$", "", name)
+    # Rust's symbols say of which type and trait a method is, its DWARF counts: {impl#1}::drop.
+    if "{impl#" in theirs:
+        return mine.rpartition("::")[2] == theirs.rpartition("::")[2]
     return mine == theirs or base(mine) == base(theirs) or mine.endswith("::" + theirs)
 
 

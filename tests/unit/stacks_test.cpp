@@ -181,7 +181,8 @@ TEST_CASE("a recursion is one line of the stack, and its depth is told", "[stack
 struct Walker {
   CodeSample sample;
   Blob stack = Blob(1024);
-  static constexpr std::uint64_t base = 0x9000;
+  Blob code = Blob(64, std::byte{0x90});
+  static constexpr std::uint64_t base = 0x9000, made = 0x20000000;
 
   Walker& word(std::uint64_t at, std::uint64_t value) {
     patch(stack, at - base, value);
@@ -189,8 +190,13 @@ struct Walker {
   }
   Walk walk(std::uint64_t rip, std::uint64_t rsp, std::uint64_t rbp) {
     const View& view = sample.view();
-    const MemoryImage image({Extent{
-        {Addr{base}, Addr{base + stack.size()}}, Bytes(stack), Source::core, Absence::not_saved}});
+    const auto extent = [](std::uint64_t begin, const Blob& bytes) {
+      return Extent{{Addr{begin}, Addr{begin + bytes.size()}},
+                    Bytes(bytes),
+                    Source::core,
+                    Absence::not_saved};
+    };
+    const MemoryImage image({extent(base, stack), extent(made, code)});
     rules.emplace(view.modules);
     Registers registers;
     registers.words[Registers::rip] = rip;
@@ -248,16 +254,23 @@ TEST_CASE("a word that follows a call but leads nowhere is not believed", "[stac
 TEST_CASE("frame pointers lead through code that lies in no file", "[stacks]") {
   Walker walker;
   walker.sample.code({0x90, 0x90}).call("made").code({0x90});
-  // 0x9200: code made at run time, a call of two bytes before the return address.
-  for (std::uint64_t i = 0; i < 8; ++i) walker.stack[0x200 + i] = std::byte{0x90};
-  walker.stack[0x206] = std::byte{0xff};
-  walker.stack[0x207] = std::byte{0xd0};
-  walker.word(0x9100, 0x9140).word(0x9108, 0x9208);
-  walker.word(0x9140, 0).word(0x9148, walker.sample.after_call_of("made"));
+  walker.word(0x9100, 0x9140).word(0x9108, Walker::made + 32);
+  walker.word(0x9140, 0x9180).word(0x9148, Walker::made + 48);
+  walker.word(0x9180, 0x91c0).word(0x9188, walker.sample.after_call_of("made"));
   const Walk walk = walker.walk(CodeSample::text + 1, 0x90f0, 0x9100);
-  REQUIRE(walk.frames.size() >= 2);
-  CHECK(walker.contexts[1].pc().value == 0x9208);
-  CHECK(walk.frames[1].trust == Trust::frame_pointer);
+  REQUIRE(walk.frames.size() >= 3);
+  CHECK(walker.contexts[1].pc().value == Walker::made + 32);
+  CHECK(walker.contexts[2].pc().value == Walker::made + 48);
+  CHECK(walk.frames[2].trust == Trust::frame_pointer);
+}
+
+TEST_CASE("frame pointers into what is no memory, or the stack, are not believed", "[stacks]") {
+  Walker walker;
+  walker.sample.code({0x90, 0x90});
+  const std::uint64_t target = GENERATE(0x9200ull, 0x66660000ull, 8ull, ~0ull);
+  walker.word(0x9100, 0x9140).word(0x9108, target);
+  walker.word(0x9140, 0x9180).word(0x9148, target).word(0x9180, 0x91c0).word(0x9188, target);
+  CHECK(walker.walk(CodeSample::text + 1, 0x90f0, 0x9100).frames.size() == 1);
 }
 
 TEST_CASE("frame pointers that go in circles end", "[stacks]") {

@@ -1,6 +1,6 @@
-// Threads blocked in the C library in every plain way, below two functions of their own: for libraries
-// without unwind tables (musl), and for programs linked statically. Each truth of `settles` is where
-// it sleeps; the mutexes make a cycle of two.
+// Threads blocked in the C library in every plain way, below two functions of their own: for
+// libraries without unwind tables (musl), and for programs linked statically. Each truth of
+// `settles` is where it sleeps; the mutexes make a cycle of two.
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>

@@ -1,7 +1,7 @@
-// Threads that rest in every shape of stack that C makes: signal frames (also on an own stack, above
-// the vdso and at each instruction of a PLT stub), callers that do not expect to be returned to,
-// frames of variable size, contexts switched by hand. Nothing here waits for anybody: each thread
-// ends in pause().
+// Threads that rest in every shape of stack that C makes: signal frames (also on an own stack,
+// above the vdso and at each instruction of a PLT stub), callers that do not expect to be returned
+// to, frames of variable size, contexts switched by hand. Nothing here waits for anybody: each
+// thread ends in pause().
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <setjmp.h>
@@ -29,7 +29,9 @@ __attribute__((noreturn)) KEPT static void never_back(int depth) {
   rest();
   abort();
 }
-KEPT static int calls_noreturn(int depth) { never_back(depth); }
+KEPT static int calls_noreturn(int depth) {
+  never_back(depth);
+}
 
 KEPT static int variable_array(int size) {
   char buffer[size];
@@ -164,24 +166,49 @@ struct Shape {
 };
 static void run_shape(int kind) {
   switch (kind) {
-    case 0: calls_noreturn(3); break;
-    case 1: variable_alloca(5); break;
-    case 2: inlining(4); break;
-    case 3: interrupted(0); break;
-    case 4: interrupted(1); break;
-    case 5: in_vdso(); break;
-    case 6: in_stub(1); break;
-    case 7: in_stub(2); break;
-    case 8: in_stub(3); break;
-    case 9: switches(5); break;
-    case 10: in_callback(); break;
-    case 11: after_jump(); break;
+    case 0:
+      calls_noreturn(3);
+      break;
+    case 1:
+      variable_alloca(5);
+      break;
+    case 2:
+      inlining(4);
+      break;
+    case 3:
+      interrupted(0);
+      break;
+    case 4:
+      interrupted(1);
+      break;
+    case 5:
+      in_vdso();
+      break;
+    case 6:
+      in_stub(1);
+      break;
+    case 7:
+      in_stub(2);
+      break;
+    case 8:
+      in_stub(3);
+      break;
+    case 9:
+      switches(5);
+      break;
+    case 10:
+      in_callback();
+      break;
+    case 11:
+      after_jump();
+      break;
   }
   AFTER;
 }
 static const struct Shape shapes[] = {
-    {"noreturn", 0}, {"alloca", 1},  {"inlines", 2}, {"signal", 3},  {"altstack", 4}, {"vdso", 5},
-    {"stub1", 6},    {"stub2", 7},   {"stub3", 8},   {"context", 9}, {"callback", 10}, {"longjmp", 11},
+    {"noreturn", 0}, {"alloca", 1},  {"inlines", 2},   {"signal", 3},
+    {"altstack", 4}, {"vdso", 5},    {"stub1", 6},     {"stub2", 7},
+    {"stub3", 8},    {"context", 9}, {"callback", 10}, {"longjmp", 11},
 };
 
 static void* run(void* opaque) {

@@ -55,7 +55,9 @@ KEPT void in_handler() {
     AFTER;
   }
 }
-KEPT void no_way_out() noexcept { throws(2); }
+KEPT void no_way_out() noexcept {
+  throws(2);
+}
 KEPT void in_terminate() {
   std::set_terminate([] {
     rest();
@@ -157,9 +159,12 @@ struct Shape {
   const char* name;
   void (*work)();
 };
-constexpr Shape all[] = {{"destructor", in_destructor}, {"handler", in_handler},
-                         {"terminate", in_terminate},   {"coroutine", in_coroutine},
-                         {"thunk", in_thunk},           {"templates", in_templates},
+constexpr Shape all[] = {{"destructor", in_destructor},
+                         {"handler", in_handler},
+                         {"terminate", in_terminate},
+                         {"coroutine", in_coroutine},
+                         {"thunk", in_thunk},
+                         {"templates", in_templates},
                          {"sort", in_sort}};
 
 }  // namespace shapes
