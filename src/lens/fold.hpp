@@ -12,6 +12,7 @@ namespace coldcase {
 struct Repeat {
   std::uint64_t times = 0;
   std::uint64_t of = 0;
+  friend bool operator==(const Repeat&, const Repeat&) = default;
 };
 
 struct FoldedStack {
