@@ -93,6 +93,9 @@ std::string state_of(const ResourceFact& resource) {
 namespace {
 
 std::string text_of_frame(const Frame& frame) {
+  if (frame.kind == FrameKind::repeat)
+    return "the " + counted(frame.of.value_or(1), "frame") + " above, " +
+           counted(frame.times.value_or(0), "more time");
   std::string text = frame.function.empty() ? "??" : frame.function;
   if (!frame.file.empty())
     text += " at " + frame.file + (frame.line ? ":" + std::to_string(*frame.line) : "");

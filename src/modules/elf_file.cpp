@@ -206,6 +206,11 @@ Dwarf_CFI* ElfFile::cfi() const {
   return cfi_.get();
 }
 
+Dwarf_CFI* ElfFile::debug_cfi() const {
+  if (find_section(".debug_frame") == nullptr || dwarf() == nullptr) return nullptr;
+  return dwarf_getcfi(dwarf());  // made once, and owned by the Dwarf
+}
+
 std::uint64_t ElfFile::inflated_bytes() const {
   std::uint64_t inflated = 0;
   for (const ElfSection& section : sections_) {
@@ -220,7 +225,8 @@ Dwarf* ElfFile::dwarf() const {
   // Not for bytes of the core: those are mapped read-only.
   if (tried_dwarf_ || !writable_ || elf() == nullptr) return dwarf_.get();
   tried_dwarf_ = true;
-  if (has_dwarf() && inflated_bytes() <= most_inflated)
+  const bool worth = has_dwarf() || find_section(".debug_frame") != nullptr;
+  if (worth && inflated_bytes() <= most_inflated)
     dwarf_.reset(dwarf_begin_elf(elf(), DWARF_C_READ, nullptr));
   return dwarf_.get();
 }
