@@ -11,6 +11,9 @@ if(COLDCASE_TEST_PYTHON)
   add_executable(oracle ${CMAKE_CURRENT_LIST_DIR}/oracle/oracle.cpp)
   target_include_directories(oracle PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(oracle PRIVATE coldcase coldcase_dw)
+  add_executable(lines_oracle ${CMAKE_CURRENT_LIST_DIR}/oracle/lines.cpp)
+  target_include_directories(lines_oracle PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(lines_oracle PRIVATE coldcase coldcase_dw)
   add_test(NAME live_stacks
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/stacks_test.py --program $<TARGET_FILE:coldcase_program>
             --oracle $<TARGET_FILE:oracle> --work ${PROJECT_BINARY_DIR}/live/stacks)
