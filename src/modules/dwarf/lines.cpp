@@ -245,15 +245,10 @@ std::string LineTable::path_of(std::uint64_t file) const {
   if (file >= files_.size() || files_[file].name.empty()) return {};
   const auto& [name, folder] = files_[file];
   if (name.starts_with('/')) return std::string(name);
-  std::string path;
-  const auto append = [&](std::string_view part) {
-    if (!part.empty()) path.append(part).push_back('/');
-  };
-  if (folder < folders_.size()) {
-    if (!folders_[folder].starts_with('/') && folder != 0) append(folders_[0]);
-    append(folders_[folder]);
-  }
-  return path.append(name);
+  // A folder that is relative stays so, as libdw has it: which one it is below leaves the machine
+  // only where the compiler put it into the name.
+  const std::string_view place = folder < folders_.size() ? folders_[folder] : std::string_view{};
+  return place.empty() ? std::string(name) : std::string(place) + "/" + std::string(name);
 }
 
 }  // namespace coldcase::dwarf
