@@ -2,7 +2,7 @@
 
 SOURCES sources are compiled, each with types of its own over the standard library's largest templates;
 COPIES objects are made of each by renaming its one external function: a linker, and every reader of DWARF,
-sees SOURCES x COPIES units, for the price of SOURCES compilations (five minutes on two processors)."""
+sees SOURCES x COPIES units, for the price of SOURCES compilations (about five minutes on two processors, once)."""
 from __future__ import annotations
 
 import os
@@ -131,7 +131,7 @@ def compile_unit(folder: str, number: int, options: List[str]) -> List[str]:
     return objects
 
 
-def build(folder: str, program: str, options: List[str]) -> None:
+def build(program: str, options: List[str]) -> None:
     """The program; the sources stay beside it for the debuggers that look at them, the objects do not."""
     place = program + ".d"
     os.makedirs(place, exist_ok=True)

@@ -40,6 +40,7 @@ class Abbreviations {
   static Abbreviations parse(Bytes section, std::uint64_t offset, Format format);
 
   const Abbreviation* find(std::uint64_t code) const;
+  std::size_t attribute_count() const { return attributes_.size(); }
   std::span<const Attribute> attributes_of(const Abbreviation& shape) const {
     return std::span(attributes_).subspan(shape.first, shape.count);
   }

@@ -96,6 +96,22 @@ class Cursor {
   bool good_;
 };
 
+// Steps that may still be taken in one file: what a damaged one makes endless, or does again and
+// again, ends.
+class Budget {
+ public:
+  explicit Budget(std::uint64_t steps) : steps_(steps) {}
+  bool left() const { return steps_ > 0; }
+  // False when there are none left.
+  bool spend(std::uint64_t steps) {
+    steps_ -= std::min(steps, steps_);
+    return steps_ > 0;
+  }
+
+ private:
+  std::uint64_t steps_;
+};
+
 // What opens a unit, a table of lines, ranges or addresses: its length, which also tells the
 // format. Nothing when it does not fit the bytes.
 struct Length {

@@ -20,7 +20,7 @@ bool holds_functions(std::uint16_t tag, Reach reach) {
 
 class Search {
  public:
-  Search(const Unit& unit, std::span<const std::uint64_t> sorted, std::uint64_t& budget)
+  Search(const Unit& unit, std::span<const std::uint64_t> sorted, Budget& budget)
       : unit_(unit),
         wanted_(sorted),
         found_(sorted.size()),
@@ -35,8 +35,7 @@ class Search {
     Cursor cursor = unit_.cursor_at(unit_.root().behind);
     std::uint64_t depth = 1;
     std::uint64_t passing = 0;  // the depth whose children are passed by; 0: none
-    while (depth > 0 && missing_ > 0 && budget_ > 0 && cursor.good()) {
-      --budget_;
+    while (depth > 0 && missing_ > 0 && cursor.good() && budget_.spend(1)) {
       const std::uint64_t at = cursor.at();
       const Abbreviation* shape = unit_.take_shape(cursor);
       if (shape == nullptr) {
@@ -59,7 +58,7 @@ class Search {
     if (!entry || (!entry->low_pc && !entry->ranges)) return;
     for (const PcRange& range : ranges_of(unit_, *entry, budget_)) {
       auto at = std::ranges::lower_bound(wanted_, range.begin);
-      for (; at != wanted_.end() && *at < range.end; ++at) {
+      for (; at != wanted_.end() && *at < range.end && budget_.spend(1); ++at) {
         std::optional<Entry>& found = found_[static_cast<std::size_t>(at - wanted_.begin())];
         if (found) continue;
         found = entry;
@@ -72,14 +71,14 @@ class Search {
   std::span<const std::uint64_t> wanted_;
   std::vector<std::optional<Entry>> found_;
   std::size_t missing_;
-  std::uint64_t& budget_;
+  Budget& budget_;
 };
 
 // The block or inlined function among an entry's children that covers `pc`.
 std::optional<Entry> find_scope(const Unit& unit, const Entry& parent, std::uint64_t pc,
-                                std::uint64_t& budget) {
+                                Budget& budget) {
   if (!parent.shape->children) return std::nullopt;
-  for (std::uint64_t at = parent.behind; at != 0 && budget > 0; --budget) {
+  for (std::uint64_t at = parent.behind; at != 0 && budget.spend(1);) {
     Cursor cursor = unit.cursor_at(at);
     const Abbreviation* shape = unit.take_shape(cursor);
     if (shape == nullptr) return std::nullopt;
@@ -96,7 +95,7 @@ std::optional<Entry> find_scope(const Unit& unit, const Entry& parent, std::uint
         if (range.covers(pc)) return entry;
       }
     }
-    at = unit.next_of(*entry);
+    at = unit.next_of(*entry, budget);
   }
   return std::nullopt;
 }
@@ -105,7 +104,7 @@ std::optional<Entry> find_scope(const Unit& unit, const Entry& parent, std::uint
 
 std::vector<std::optional<Entry>> find_functions(const Unit& unit,
                                                  std::span<const std::uint64_t> sorted,
-                                                 std::uint64_t& budget) {
+                                                 Budget& budget) {
   Search search(unit, sorted, budget);
   for (const Reach reach : {Reach::unit, Reach::namespaces, Reach::classes}) {
     if (!search.complete()) search.go_through(reach);
@@ -114,7 +113,7 @@ std::vector<std::optional<Entry>> find_functions(const Unit& unit,
 }
 
 std::vector<Entry> find_inlined(const Unit& unit, const Entry& function, std::uint64_t pc,
-                                std::uint64_t& budget) {
+                                Budget& budget) {
   std::vector<Entry> inlined;
   Entry parent = function;
   for (int depth = 0; depth <= deepest_scope; ++depth) {

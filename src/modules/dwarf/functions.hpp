@@ -10,11 +10,11 @@ namespace coldcase::dwarf {
 // For each of the sorted addresses the entry of the function around it; nothing where none is.
 std::vector<std::optional<Entry>> find_functions(const Unit& unit,
                                                  std::span<const std::uint64_t> sorted,
-                                                 std::uint64_t& budget);
+                                                 Budget& budget);
 
 // The functions inlined around `pc` inside `function`, the outermost first.
 std::vector<Entry> find_inlined(const Unit& unit, const Entry& function, std::uint64_t pc,
-                                std::uint64_t& budget);
+                                Budget& budget);
 
 // The unit that holds an offset of .debug_info; null when none does.
 using FindUnit = std::function<const Unit*(std::uint64_t offset)>;

@@ -85,7 +85,10 @@ void run_extended(Cursor& cursor, Runner& runner) {
 
 }  // namespace
 
-std::vector<LineRow> LineTable::rows_at(std::span<const std::uint64_t> sorted) const {
+std::vector<LineRow> LineTable::rows_at(std::span<const std::uint64_t> sorted,
+                                        Budget& budget) const {
+  // A byte is at most a row; a program that is run for every unit of a damaged file is not.
+  if (!budget.spend(program_.size())) return std::vector<LineRow>(sorted.size());
   Runner runner(sorted);
   // How far each special opcode moves: no division for every row.
   std::array<std::uint64_t, 256> moves{};

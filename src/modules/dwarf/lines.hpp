@@ -20,7 +20,7 @@ class LineTable {
   static std::optional<LineTable> parse(const Unit& unit);
 
   // For each of the sorted addresses the last row at or before it, in a sequence that covers it.
-  std::vector<LineRow> rows_at(std::span<const std::uint64_t> sorted) const;
+  std::vector<LineRow> rows_at(std::span<const std::uint64_t> sorted, Budget& budget) const;
   // Empty where the table does not tell.
   std::string path_of(std::uint64_t file) const;
   Bytes program() const { return program_; }

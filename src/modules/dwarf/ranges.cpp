@@ -10,11 +10,10 @@ void add(std::vector<PcRange>& ranges, std::uint64_t begin, std::uint64_t end) {
 }
 
 // DWARF 4, 2.17.3: pairs of offsets from a base; a pair that begins with all ones sets the base.
-void read_pairs(const Unit& unit, std::uint64_t at, std::uint64_t& budget,
-                std::vector<PcRange>& ranges) {
+void read_pairs(const Unit& unit, std::uint64_t at, Budget& budget, std::vector<PcRange>& ranges) {
   Cursor cursor(unit.sections().ranges, at);
   std::uint64_t base = unit.low_pc();
-  for (; budget > 0; --budget) {
+  while (budget.spend(1)) {
     const auto begin = cursor.take<std::uint64_t>();
     const auto end = cursor.take<std::uint64_t>();
     if (!cursor.good() || (begin == 0 && end == 0)) return;
@@ -26,12 +25,11 @@ void read_pairs(const Unit& unit, std::uint64_t at, std::uint64_t& budget,
 }
 
 // DWARF 5, 2.17.3.
-void read_list(const Unit& unit, std::uint64_t at, std::uint64_t& budget,
-               std::vector<PcRange>& ranges) {
+void read_list(const Unit& unit, std::uint64_t at, Budget& budget, std::vector<PcRange>& ranges) {
   Cursor cursor(unit.sections().rnglists, at);
   std::uint64_t base = unit.low_pc();
   const auto indexed = [&] { return unit.indexed_address(cursor.take_unsigned()).value_or(0); };
-  for (; budget > 0 && cursor.good(); --budget) {
+  while (cursor.good() && budget.spend(1)) {
     std::uint64_t begin = 0;
     switch (cursor.take<std::uint8_t>()) {
       case DW_RLE_base_addressx:
@@ -68,9 +66,9 @@ void read_list(const Unit& unit, std::uint64_t at, std::uint64_t& budget,
 
 }  // namespace
 
-std::vector<PcRange> ranges_of(const Unit& unit, const Entry& entry, std::uint64_t& budget) {
+std::vector<PcRange> ranges_of(const Unit& unit, const Entry& entry, Budget& budget) {
   std::vector<PcRange> ranges;
-  if (budget > 0) --budget;
+  (void)budget.spend(1);
   if (const auto low = unit.address_of(entry.low_pc); low && entry.high_pc) {
     // The end is an address, or (a constant) the size.
     const auto size = constant_of(entry.high_pc);

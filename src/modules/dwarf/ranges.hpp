@@ -12,7 +12,7 @@ struct PcRange {
 };
 
 // In the order of the list; empty ones, and those at address 0 (code that the linker threw away),
-// are left out. `budget` goes down with every row read: at 0 nothing more is.
-std::vector<PcRange> ranges_of(const Unit& unit, const Entry& entry, std::uint64_t& budget);
+// are left out. Every row read is a step of the budget.
+std::vector<PcRange> ranges_of(const Unit& unit, const Entry& entry, Budget& budget);
 
 }  // namespace coldcase::dwarf

@@ -53,6 +53,19 @@ class Teller {
 Reader::Reader(const Sections& sections, DoneWith done_with)
     : sections_(sections), done_with_(std::move(done_with)), budget_(most_steps) {}
 
+std::size_t Reader::assign_range(std::span<const std::uint64_t> sorted, const PcRange& range,
+                                 std::uint64_t unit, std::vector<std::uint64_t>& units) {
+  std::size_t assigned = 0;
+  auto at = std::ranges::lower_bound(sorted, range.begin);
+  for (; at != sorted.end() && *at < range.end && budget_.spend(1); ++at) {
+    std::uint64_t& known = units[static_cast<std::size_t>(at - sorted.begin())];
+    if (known != nowhere) continue;
+    known = unit;
+    ++assigned;
+  }
+  return assigned;
+}
+
 // .debug_aranges (DWARF 5, 6.1.2): sets of address and length, each of one unit.
 void Reader::assign_by_aranges(std::span<const std::uint64_t> sorted,
                                std::vector<std::uint64_t>& units) {
@@ -70,12 +83,9 @@ void Reader::assign_by_aranges(std::span<const std::uint64_t> sorted,
       while (cursor.good() && cursor.at() + 16 <= length->end) {
         const auto from = cursor.take<std::uint64_t>();
         const auto size = cursor.take<std::uint64_t>();
-        if (from == 0) continue;  // the end, or code that the linker threw away
-        auto at = std::ranges::lower_bound(sorted, from);
-        for (; at != sorted.end() && *at - from < size; ++at) {
-          std::uint64_t& known = units[static_cast<std::size_t>(at - sorted.begin())];
-          if (known == nowhere) known = unit;
-        }
+        // Address 0: the end, or code that the linker threw away.
+        if (from != 0 && size <= UINT64_MAX - from)
+          assign_range(sorted, {from, from + size}, unit, units);
       }
     }
     if (length->end <= begin) return;
@@ -91,17 +101,10 @@ void Reader::assign_by_units(std::span<const std::uint64_t> sorted,
   for (const UnitHeader& header : headers_) {
     if (missing == 0) return;
     if (!has_code(header)) continue;
-    const auto unit = Unit::parse(sections_, header);
+    const auto unit = Unit::parse(sections_, header, budget_);
     if (!unit) continue;
-    for (const PcRange& range : ranges_of(*unit, unit->root(), budget_)) {
-      auto at = std::ranges::lower_bound(sorted, range.begin);
-      for (; at != sorted.end() && *at < range.end; ++at) {
-        std::uint64_t& known = units[static_cast<std::size_t>(at - sorted.begin())];
-        if (known != nowhere) continue;
-        known = header.begin;
-        --missing;
-      }
-    }
+    for (const PcRange& range : ranges_of(*unit, unit->root(), budget_))
+      missing -= assign_range(sorted, range, header.begin, units);
   }
 }
 
@@ -131,7 +134,7 @@ const Unit* Reader::unit_around(std::uint64_t offset) {
   auto above = std::ranges::upper_bound(headers_, offset, {}, &UnitHeader::begin);
   if (above == headers_.begin() || offset >= (--above)->end) return nullptr;
   if (const auto known = others_.find(above->begin); known != others_.end()) return &known->second;
-  auto unit = Unit::parse(sections_, *above);
+  auto unit = Unit::parse(sections_, *above, budget_);
   if (!unit) return nullptr;
   return &others_.emplace(above->begin, std::move(*unit)).first->second;
 }
@@ -139,12 +142,12 @@ const Unit* Reader::unit_around(std::uint64_t offset) {
 void Reader::read_unit(std::uint64_t offset, std::span<const std::uint64_t> sorted,
                        std::span<CodePlace*> places) {
   const auto header = parse_unit_header(sections_.info, offset);
-  const auto unit = header ? Unit::parse(sections_, *header) : std::nullopt;
+  const auto unit = header ? Unit::parse(sections_, *header, budget_) : std::nullopt;
   if (!unit) return;
   const FindUnit find_unit = [this](std::uint64_t wanted) { return unit_around(wanted); };
   Teller teller(*unit, find_unit);
   std::vector<LineRow> rows(sorted.size());
-  if (teller.lines()) rows = teller.lines()->rows_at(sorted);
+  if (teller.lines()) rows = teller.lines()->rows_at(sorted, budget_);
   const auto functions = find_functions(*unit, sorted, budget_);
   for (std::size_t at = 0; at < sorted.size(); ++at) {
     if (functions[at])

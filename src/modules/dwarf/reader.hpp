@@ -40,6 +40,9 @@ class Reader {
  private:
   using Units = std::map<std::uint64_t, std::vector<std::size_t>>;  // offset: indexes of addresses
   Units assign(std::span<const std::uint64_t> sorted);
+  // How many of the addresses were given the unit that covers the range.
+  std::size_t assign_range(std::span<const std::uint64_t> sorted, const PcRange& range,
+                           std::uint64_t unit, std::vector<std::uint64_t>& units);
   void assign_by_aranges(std::span<const std::uint64_t> sorted, std::vector<std::uint64_t>& units);
   void assign_by_units(std::span<const std::uint64_t> sorted, std::vector<std::uint64_t>& units);
   void read_unit(std::uint64_t offset, std::span<const std::uint64_t> sorted,
@@ -49,7 +52,7 @@ class Reader {
 
   Sections sections_;
   DoneWith done_with_;
-  std::uint64_t budget_;
+  Budget budget_;
   std::vector<UnitHeader> headers_;       // of all units, in order; read when first needed
   std::map<std::uint64_t, Unit> others_;  // that names of the current unit's entries come from
 };

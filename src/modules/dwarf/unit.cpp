@@ -99,12 +99,14 @@ Unit::Unit(const Sections& sections, const UnitHeader& header)
       header_(header),
       shapes_(Abbreviations::parse(sections.abbrev, header.abbreviations, header.format)) {}
 
-std::optional<Unit> Unit::parse(const Sections& sections, const UnitHeader& header) {
+std::optional<Unit> Unit::parse(const Sections& sections, const UnitHeader& header,
+                                Budget& budget) {
   if (header.format.version == 0 || header.end > sections.info.size() ||
-      header.first >= header.end) {
+      header.first >= header.end || !budget.left()) {
     return std::nullopt;
   }
   Unit unit(sections, header);
+  budget.spend(unit.shapes_.attribute_count() + 1);
   const auto root = unit.entry_at(header.first);
   if (!root) return std::nullopt;
   unit.root_ = *root;
@@ -211,7 +213,7 @@ bool Unit::step_over(Cursor& cursor, const Abbreviation& shape, bool children_to
   return false;
 }
 
-std::uint64_t Unit::next_of(const Entry& entry) const {
+std::uint64_t Unit::next_of(const Entry& entry, Budget& budget) const {
   if (!entry.shape->children) return entry.behind;
   if (const auto sibling = target_of(entry.sibling);
       sibling && *sibling > entry.behind && *sibling <= header_.end) {
@@ -219,6 +221,7 @@ std::uint64_t Unit::next_of(const Entry& entry) const {
   }
   Cursor cursor = cursor_at(entry.behind);
   for (std::uint64_t depth = 1; depth > 0;) {
+    if (!budget.spend(1)) return 0;
     const std::uint64_t at = cursor.at();
     const Abbreviation* shape = take_shape(cursor);
     if (shape == nullptr) {

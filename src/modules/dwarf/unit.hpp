@@ -42,7 +42,8 @@ std::optional<UnitHeader> parse_unit_header(Bytes info, std::uint64_t offset);
 class Unit {
  public:
   // Nothing when it has no entry of its own.
-  static std::optional<Unit> parse(const Sections& sections, const UnitHeader& header);
+  static std::optional<Unit> parse(const Sections& sections, const UnitHeader& header,
+                                   Budget& budget);
 
   const Sections& sections() const { return *sections_; }
   const UnitHeader& header() const { return header_; }
@@ -51,7 +52,7 @@ class Unit {
   // The entry at `offset`; nothing at the end of a list of children, and where no shape fits.
   std::optional<Entry> entry_at(std::uint64_t offset) const;
   // Behind the entry and all its children. 0 where the unit is damaged.
-  std::uint64_t next_of(const Entry& entry) const;
+  std::uint64_t next_of(const Entry& entry, Budget& budget) const;
   // The shape at the cursor, which is moved behind the code; null at an end of children.
   const Abbreviation* take_shape(Cursor& cursor) const;
   // Moves from behind the code to behind the attributes or, where a sibling is told and
