@@ -61,6 +61,12 @@ void prefetch(Bytes part) {
   advise(part, MADV_WILLNEED);
 }
 
+void drop_pages(Bytes part) {
+  const auto begin = (std::bit_cast<std::uintptr_t>(part.data()) + page - 1) & ~(page - 1);
+  const auto end = (std::bit_cast<std::uintptr_t>(part.data()) + part.size()) & ~(page - 1);
+  if (begin < end) (void)::madvise(std::bit_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
 void expect_scattered_reads(Bytes part) {
   advise(part, MADV_RANDOM);
 }

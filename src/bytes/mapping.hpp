@@ -37,4 +37,8 @@ void prefetch(Bytes part);
 // Tells the kernel not to read around the pages that are touched.
 void expect_scattered_reads(Bytes part);
 
+// Gives back the whole pages among these bytes of a mapped file that nobody wrote to: they are read
+// again when they are touched again.
+void drop_pages(Bytes part);
+
 }  // namespace coldcase

@@ -221,6 +221,29 @@ std::uint64_t ElfFile::inflated_bytes() const {
   return inflated;
 }
 
+Bytes ElfFile::debug_section(std::string_view name) const {
+  const ElfSection* section = find_section(name);
+  if (section == nullptr) return {};
+  if ((section->header.flags & section_compressed) == 0)
+    return slice(bytes_, section->header.offset, section->header.size);
+  if (!writable_ || elf() == nullptr || inflated_bytes() > most_inflated) return {};
+  Elf_Scn* scn = elf_getscn(elf(), static_cast<std::size_t>(section - sections_.data()));
+  if (scn == nullptr || elf_compress(scn, 0, 0) < 0) return {};
+  const Elf_Data* data = elf_rawdata(scn, nullptr);
+  if (data == nullptr || data->d_buf == nullptr) return {};
+  return {static_cast<const std::byte*>(data->d_buf), data->d_size};
+}
+
+void ElfFile::done_with(Bytes part) const {
+  // Of a file of our own alone: memory that somebody lent may hold what no file does.
+  const Bytes mine = mapping_.bytes();
+  if (part.empty() || part.data() < mine.data() ||
+      part.data() + part.size() > mine.data() + mine.size()) {
+    return;
+  }
+  drop_pages(part);
+}
+
 Dwarf* ElfFile::dwarf() const {
   // Not for bytes of the core: those are mapped read-only.
   if (tried_dwarf_ || !writable_ || elf() == nullptr) return dwarf_.get();

@@ -56,6 +56,11 @@ class ElfFile {
   bool has_dynsym() const { return find_section(".dynsym") != nullptr; }
   bool has_dwarf() const;
   std::uint64_t inflated_bytes() const;  // what its compressed sections take when opened
+  // A section of debug information, inflated when it is compressed. Empty when there is none, or
+  // it cannot be inflated.
+  Bytes debug_section(std::string_view name) const;
+  // These bytes will not be looked at again soon: their pages need not stay in memory.
+  void done_with(Bytes part) const;
 
   // Every named, defined symbol of .symtab, then of .dynsym. The views live as long as the file.
   void each_symbol(const std::function<void(const ElfSymbol&)>& visit) const;

@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "modules/dwarf_names.hpp"
 #include "modules/plt.hpp"
+#include "modules/places.hpp"
 
 namespace coldcase {
 namespace {
@@ -82,8 +83,13 @@ void name_in_module(const Module& module, std::vector<Request>& requests) {
   }
   const ElfFile* dwarf = dwarf_of(module);
   if (dwarf == nullptr) return;
-  DwarfNames names(*dwarf);
-  for (Request& request : requests) names.name(request.value, *request.answer);
+  std::vector<std::uint64_t> values;
+  std::vector<CodeName*> answers;
+  for (const Request& request : requests) {
+    values.push_back(request.value);
+    answers.push_back(request.answer);
+  }
+  add_places(*dwarf, values, answers);
 }
 
 }  // namespace

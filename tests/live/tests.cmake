@@ -11,6 +11,13 @@ if(COLDCASE_TEST_PYTHON)
   add_executable(oracle ${CMAKE_CURRENT_LIST_DIR}/oracle/oracle.cpp)
   target_include_directories(oracle PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(oracle PRIVATE coldcase coldcase_dw)
+  add_executable(lines_oracle ${CMAKE_CURRENT_LIST_DIR}/oracle/lines.cpp)
+  target_include_directories(lines_oracle PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(lines_oracle PRIVATE coldcase coldcase_dw)
+  add_test(NAME live_lines
+    COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/lines_test.py --oracle $<TARGET_FILE:lines_oracle>
+            --work ${PROJECT_BINARY_DIR}/live/lines)
+  set_tests_properties(live_lines PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77)
   add_test(NAME live_stacks
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/stacks_test.py --program $<TARGET_FILE:coldcase_program>
             --oracle $<TARGET_FILE:oracle> --work ${PROJECT_BINARY_DIR}/live/stacks)
@@ -22,7 +29,7 @@ if(COLDCASE_TEST_PYTHON)
               --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${name})
     set_tests_properties(live_${name} PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77)
   endforeach()
-  foreach(name IN ITEMS inputs inspect packed report capture sockets)
+  foreach(name IN ITEMS inputs inspect packed report capture sockets sparse)
     add_test(NAME live_${name}
       COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py
               --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${name})

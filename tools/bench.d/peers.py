@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, List
 
 Command = Callable[[str, str], List[str]]
+PLAIN = ["python", "native", "stripped", "different", "bigdwarf", "bigva"]  # no debugger reads what is packed
 
 
 @dataclass
@@ -23,7 +24,7 @@ class Tool:
     content: str                      # N, L or P
     command: Command                  # of the executable and the core
     environment: Dict[str, str] = field(default_factory=dict)
-    kinds: List[str] = field(default_factory=lambda: ["python", "native", "stripped", "different"])
+    kinds: List[str] = field(default_factory=lambda: list(PLAIN))
     ours: bool = False
 
     def full_environment(self) -> Dict[str, str]:
@@ -47,14 +48,29 @@ def first_line(command: List[str], environment: Dict[str, str]) -> str:
 
 
 def coldcase(program: str) -> List[Tool]:
-    return [Tool("coldcase text", "P", lambda exe, core: [program, "analyze", core, "--threads", "all"], ours=True),
-            Tool("coldcase json", "P", lambda exe, core: [program, "analyze", core, "--format", "json"], ours=True)]
+    return [Tool("coldcase text", "P", lambda exe, core: [program, "analyze", core, "--threads", "all"],
+                 kinds=[*PLAIN, "packed"], ours=True),
+            Tool("coldcase json", "P", lambda exe, core: [program, "analyze", core, "--format", "json"],
+                 kinds=[*PLAIN, "packed"], ours=True)]
 
 
 def gdb() -> Tool:
     return Tool("gdb", "L", lambda exe, core: [
         "gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off", "-iex", "set print frame-arguments none",
         "-iex", "set print entry-values no", "-ex", "thread apply all bt", exe, core])
+
+
+def lldb() -> Tool:
+    return Tool("lldb", "L", lambda exe, core: ["lldb", "-b", "-x", "-c", core, exe, "-o", "bt all"],
+                kinds=["native", "stripped", "different", "bigdwarf", "bigva"])
+
+
+def unpacked_first() -> Tool:
+    """What people do with a packed core: unpack it, then ask."""
+    return Tool("zstd -d, gdb", "L", lambda exe, core: [
+        "sh", "-c", 'zstd -q -d -f -o "$2.core" "$2" && gdb -nx -batch -iex "set debuginfod enabled off" '
+        '-iex "set print frame-arguments none" -iex "set print entry-values no" -ex "thread apply all bt" '
+        '"$1" "$2.core"; rm -f "$2.core"', "sh", exe, core], kinds=["packed"])
 
 
 def eu_stack(label: str, content: str, environment: Dict[str, str]) -> Tool:
@@ -101,6 +117,13 @@ def find(folder: str, install: bool) -> List[Tool]:
     if shutil.which("gdb"):
         print("  gdb: " + first_line(["gdb", "--version"], {}))
         tools.append(gdb())
+        if shutil.which("zstd"):
+            tools.append(unpacked_first())
+    if shutil.which("lldb"):
+        print("  lldb: " + first_line(["lldb", "--version"], {}))
+        tools.append(lldb())
+    else:
+        print("  lldb: not here (apt-get install lldb), left out: it is the peer of bigdwarf")
     pystack = install_pystack(folder, install)
     if shutil.which("eu-stack"):
         label = first_line(["eu-stack", "--version"], {}).rpartition(" ")[2]
