@@ -252,7 +252,8 @@ std::vector<Section> inspect(const AnalyzeOptions& options, std::uint64_t number
       return thread_sections(analysis.facts, thread);
   }
   return reading_frames([&](Unpack unpack) {
-    const auto session = open_session(open_input(options.cores.front(), unpack), options);
+    Debuginfod servers(options.fetch);
+    const auto session = open_session(open_input(options.cores.front(), unpack), options, &servers);
     return address_sections(*session, analysis.facts, Addr{number});
   });
 }

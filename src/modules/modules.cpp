@@ -53,22 +53,6 @@ bool same_headers(const std::vector<elf::ProgramHeader>& one,
   return std::ranges::equal(one, other, alike);
 }
 
-// The identity ladder. Program headers are compared in any case: patchelf keeps a build-id.
-Identity compare(const Module& module, const ElfFile& file) {
-  if (!module.header_saved || !same_headers(module.headers, file.program_headers()))
-    return Identity::none;
-  if (!module.build_id.empty() && module.build_id == file.build_id()) return Identity::build_id;
-  if (module.build_id.empty() && file.build_id().empty()) return Identity::same_layout;
-  // patchelf (every repaired wheel) moves the note with the build-id into pages that no core saves,
-  // or leaves its program header behind: seen with PyPI's pyzmq 19 to 27. The core then tells none,
-  // and the whole header page is what is left to compare.
-  const Bytes page_of_file = slice(file.bytes(), 0, module.header_page.size());
-  if (module.build_id.empty() && module.header_page.size() == page &&
-      std::ranges::equal(module.header_page, page_of_file))
-    return Identity::same_layout;
-  return Identity::none;
-}
-
 void locate(Module& module, bool is_executable, const FileSearch& search) {
   for (const std::string& path :
        candidate_files(module.path, module.build_id, is_executable, search)) {
@@ -91,13 +75,6 @@ void locate(Module& module, bool is_executable, const FileSearch& search) {
     module.found = Found::file;
     module.file = std::move(file);
     break;
-  }
-  if (module.file && module.file->has_symtab() && module.file->has_dwarf()) return;
-  for (const std::string& path : debug_files(module.path, module.build_id, search)) {
-    std::unique_ptr<ElfFile> debug = open_candidate(path, search);
-    if (!debug || debug->build_id() != module.build_id) continue;
-    module.debug = std::move(debug);
-    return;
   }
 }
 
@@ -150,6 +127,22 @@ void add_vdso(const Core& core, const MemoryImage& image, Modules& modules) {
 
 }  // namespace
 
+// The identity ladder. Program headers are compared in any case: patchelf keeps a build-id.
+Identity compare(const Module& module, const ElfFile& file) {
+  if (!module.header_saved || !same_headers(module.headers, file.program_headers()))
+    return Identity::none;
+  if (!module.build_id.empty() && module.build_id == file.build_id()) return Identity::build_id;
+  if (module.build_id.empty() && file.build_id().empty()) return Identity::same_layout;
+  // patchelf (every repaired wheel) moves the note with the build-id into pages that no core saves,
+  // or leaves its program header behind: seen with PyPI's pyzmq 19 to 27. The core then tells none,
+  // and the whole header page is what is left to compare.
+  const Bytes page_of_file = slice(file.bytes(), 0, module.header_page.size());
+  if (module.build_id.empty() && module.header_page.size() == page &&
+      std::ranges::equal(module.header_page, page_of_file))
+    return Identity::same_layout;
+  return Identity::none;
+}
+
 std::string_view Module::name() const {
   return base_name(path);
 }
@@ -159,9 +152,23 @@ const ElfFile* Module::symbols() const {
   return file.get();
 }
 
+const ElfFile* Module::packed_symbols() const {
+  constexpr std::size_t most = std::size_t{64} << 20;
+  if (tried_packed) return packed.get();
+  tried_packed = true;
+  const ElfSection* section =
+      file && !debug && !file->has_symtab() ? file->find_section(".gnu_debugdata") : nullptr;
+  if (section == nullptr) return nullptr;
+  auto bytes =
+      unpack_debug_data(slice(file->bytes(), section->header.offset, section->header.size), most);
+  if (!bytes.empty()) packed = ElfFile::from_buffer(std::move(bytes), file->path());
+  return packed.get();
+}
+
 SymbolLevel Module::level() const {
   if ((file && file->has_dwarf()) || (debug && debug->has_dwarf())) return SymbolLevel::dwarf;
-  if ((file && file->has_symtab()) || debug) return SymbolLevel::full;
+  const bool full = file && (file->has_symtab() || file->find_section(".gnu_debugdata") != nullptr);
+  if (full || debug) return SymbolLevel::full;
   return file && file->has_dynsym() ? SymbolLevel::dynamic : SymbolLevel::none;
 }
 
@@ -203,7 +210,9 @@ Modules find_modules(const Core& core, const MemoryImage& image, const FileSearc
   const Module* main = program ? modules.find(Addr{*program}) : nullptr;
   if (main != nullptr) modules.executable = modules.index_of(main);
   for (Module& module : modules.list) {
-    if (!module.file) locate(module, &module == main, search);
+    if (module.file) continue;
+    locate(module, &module == main, search);
+    find_debug_files(module, search);
   }
   return modules;
 }

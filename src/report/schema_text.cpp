@@ -100,6 +100,8 @@ constexpr Entry entries[] = {
     {"source", "Struct, field and version it was read by, or where a time comes from."},
     {"modules", "The program and the libraries it had loaded."},
     {"found", "Where the file's contents came from."},
+    {"debug_file", "The separate file that names and lines are from, where there is one."},
+    {"supplement", "The file that dwz moved common parts of the debug file to."},
     {"symbols", "How many names the file has."},
     {"fetch", "A command that would supply what is missing."},
     {"notes", "What was missing, and which limit was hit."},

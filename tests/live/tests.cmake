@@ -15,7 +15,7 @@ if(COLDCASE_TEST_PYTHON)
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/stacks_test.py --program $<TARGET_FILE:coldcase_program>
             --oracle $<TARGET_FILE:oracle> --work ${PROJECT_BINARY_DIR}/live/stacks)
   set_tests_properties(live_stacks PROPERTIES LABELS live TIMEOUT 600 SKIP_RETURN_CODE 77)
-  foreach(name IN ITEMS inputs inspect packed report capture sockets)
+  foreach(name IN ITEMS inputs inspect packed report capture sockets debuginfod)
     add_test(NAME live_${name}
       COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py
               --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${name})
