@@ -1,5 +1,6 @@
 #include "modules/debuginfod.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -249,6 +250,11 @@ std::vector<FetchAnswer> Debuginfod::fetch(const std::vector<FetchRequest>& requ
                counted(open.size(), "file") + " did not come",
            "run again, what came is kept; or give it more with --time-budget SECONDS", ""});
     } else if (round.error == 0) {
+      if (!open.empty())
+        troubles_.push_back({"debuginfod", true,
+                             "asking debuginfod servers ended without an answer for " +
+                                 counted(open.size(), "file"),
+                             "", ""});
       break;
     } else if (servers_.size() == 1) {
       drop(servers_.front(), reason_of(round.error));
