@@ -1,6 +1,7 @@
 #include "modules/modules.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "base/text.hpp"
 #include "modules/link_map.hpp"
@@ -105,6 +106,40 @@ std::optional<Module> module_at(const FileMapping& row, const MemoryImage& image
   return module;
 }
 
+// A library that something maps to read it, as debuggers and symbolizers do: where its code would
+// be, nothing is executable. It is no module, and its bss would hide the one that follows it.
+bool is_mapped_as_data(const Module& module, const std::vector<const Segment*>& by_address) {
+  for (const elf::ProgramHeader& load : module.headers) {
+    if (load.type != elf::pt_load || (load.flags & elf::flag_x) == 0) continue;
+    const Addr at = module.to_process(load.vaddr);
+    const auto above = std::ranges::upper_bound(
+        by_address, at, {}, [](const Segment* one) { return one->range.begin; });
+    if (above == by_address.begin()) return false;
+    const Segment& segment = **(above - 1);
+    if (segment.range.contains(at)) return !segment.executable;
+  }
+  return false;
+}
+
+// One file may be mapped several times: in namespaces of their own (dlmopen), or from memory that
+// has no name (memfd). What is here of one is here of all.
+void share_files(Modules& modules) {
+  std::map<std::string_view, const Module*> here;
+  for (const Module& module : modules.list) {
+    if (module.file && module.found == Found::file) here.try_emplace(module.build_id, &module);
+  }
+  for (Module& module : modules.list) {
+    const auto other =
+        module.build_id.empty() || module.file ? here.end() : here.find(module.build_id);
+    if (other == here.end()) continue;
+    std::unique_ptr<ElfFile> file = ElfFile::open(other->second->file->path());
+    if (!file || compare(module, *file) != Identity::build_id) continue;
+    module.identity = Identity::build_id;
+    module.found = Found::file;
+    module.file = std::move(file);
+  }
+}
+
 void add_vdso(const Core& core, const MemoryImage& image, Modules& modules) {
   const auto at = core.auxv_value(elf::at_sysinfo_ehdr);
   if (!at || modules.find(Addr{*at}) != nullptr) return;
@@ -197,10 +232,15 @@ std::optional<Addr> Modules::find_symbol(std::string_view wanted) const {
 
 Modules find_modules(const Core& core, const MemoryImage& image, const FileSearch& search) {
   Modules modules;
+  std::vector<const Segment*> by_address;
+  for (const Segment& segment : core.segments) by_address.push_back(&segment);
+  std::ranges::sort(by_address, {}, [](const Segment* one) { return one->range.begin; });
   for (const FileMapping& row : core.files) {
     // Later rows of a module lie inside the span its headers tell.
     if (row.offset != 0 || modules.find(row.range.begin) != nullptr) continue;
-    if (auto module = module_at(row, image)) modules.list.push_back(std::move(*module));
+    auto module = module_at(row, image);
+    if (module && !is_mapped_as_data(*module, by_address))
+      modules.list.push_back(std::move(*module));
   }
   add_vdso(core, image, modules);
   add_link_map_modules(core, image, modules);
@@ -210,9 +250,11 @@ Modules find_modules(const Core& core, const MemoryImage& image, const FileSearc
   const Module* main = program ? modules.find(Addr{*program}) : nullptr;
   if (main != nullptr) modules.executable = modules.index_of(main);
   for (Module& module : modules.list) {
-    if (module.file) continue;
-    locate(module, &module == main, search);
-    find_debug_files(module, search);
+    if (!module.file) locate(module, &module == main, search);
+  }
+  share_files(modules);
+  for (Module& module : modules.list) {
+    if (module.found != Found::core) find_debug_files(module, search);
   }
   return modules;
 }

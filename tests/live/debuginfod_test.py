@@ -26,6 +26,8 @@ from file_servers import Debuginfod, Misbehaving
 from inputs_test import Bench, Check, Problems, run_checks, wrong_code
 
 SOURCES = os.path.join(makecore.PROGRAMS, "debuginfod")
+FLAGS = ["g++", "-std=c++20", "-O1", "-g", "-Wl,--build-id"]
+PACKAGE = '{"type":"deb","os":"debian","name":"ring-town","version":"1.0-1","architecture":"amd64"}'
 BUDGET = 3.0
 LATE = 2.5  # seconds after its budget, on a busy machine
 CHECKS: List[Check] = []
@@ -64,10 +66,10 @@ class Town(Bench):
             if shutil.which(tool) is None:
                 raise makecore.CannotMake("no " + tool)
         os.makedirs(self.home)
-        flags = ["g++", "-std=c++20", "-O1", "-g", "-Wl,--build-id", "-I", makecore.PROGRAMS]
+        flags = [*FLAGS, "-I", makecore.PROGRAMS]
         library, program = (os.path.join(self.home, name) for name in ("libring.so", "worker"))
         makecore.run([*flags, "-shared", "-fPIC", "-fvisibility=hidden", "-o", library,
-                      os.path.join(SOURCES, "ring.cpp")])
+                      "-Xlinker", "--package-metadata=" + PACKAGE, os.path.join(SOURCES, "ring.cpp")])
         makecore.run([*flags, "-o", program, os.path.join(SOURCES, "worker.cpp"), library,
                       "-pthread", "-Wl,-rpath," + self.home])
         for path in (library, program):
@@ -175,7 +177,7 @@ def a_debug_file_of_another_build(bench: Bench) -> Problems:
         os.rename(kept, path)
     if found.get("debug_file") or found["symbols"] == "dwarf":
         return ["used: %r" % found]
-    return [] if found.get("fetch", "").startswith("debuginfod-find debuginfo ") else [
+    return [] if found.get("fetch") == "apt-get install ring-town-dbgsym=1.0-1" else [
         "no command: %r" % found]
 
 
@@ -234,8 +236,9 @@ def another_machine(bench: Bench) -> Problems:
     lost = here.ask(core)
     if module(lost, "worker")["found"] != "missing":
         problems.append("found without a server: %r" % module(lost, "worker"))
-    for name in ("worker", "libring.so"):
-        wanted = "debuginfod-find executable " + module(lost, name)["build_id"]
+    for name, wanted in (("worker", "debuginfod-find executable " +
+                          module(lost, "worker")["build_id"]),
+                         ("libring.so", "apt-get install ring-town=1.0-1")):
         if module(lost, name).get("fetch") != wanted or wanted not in note_texts(lost):
             problems.append("%s: no command: %r" % (name, module(lost, name).get("fetch")))
     with Debuginfod([here.served], here.path("server.log")) as server:
@@ -286,6 +289,36 @@ def show_modules(bench: Bench) -> Problems:
     libc = rows["libc.so.6"]
     if libc.get("found") != "file" or libc.get("identity") != "build-id":
         problems.append("libc: %r" % libc)
+    return problems
+
+
+@check
+def copies_and_namespaces(bench: Bench) -> Problems:
+    """A library linked, in a namespace of its own, from memory, and mapped twice as data."""
+    folder = os.path.join(bench.work, "copies")
+    os.makedirs(folder)
+    library, program = folder + "/libring.so", folder + "/copies"
+    makecore.run([*FLAGS, "-shared", "-fPIC", "-fvisibility=hidden", "-o", library,
+                  SOURCES + "/ring.cpp"])
+    makecore.run([*FLAGS, "-I", makecore.PROGRAMS, "-o", program, SOURCES + "/copies.cpp", library,
+                  "-pthread", "-ldl", "-Wl,-rpath," + folder])
+    dumps = folder + "/dumps"
+    os.makedirs(dumps)
+    process = makecore.start([program], dumps)
+    try:
+        truth = makecore.read_truth(process)
+        makecore.settle(process, truth)
+        report = bench.report(makecore.dump_with_kernel(process, dumps))
+    finally:
+        makecore.finish(process)
+    mapped = [m for m in report["modules"] if "ring" in m["name"]]
+    problems = [] if len(mapped) == 3 else ["%d modules: %r" % (len(mapped), mapped)]
+    problems += ["%r" % m for m in mapped if m["found"] != "file" or m["symbols"] != "dwarf"]
+    for thread in report["threads"]:
+        stack = next(s for s in report["stacks"] if s["id"] == thread["stack"])
+        inside = [f for f in stack["frames"] if "change_balance" in f.get("function", "")]
+        if thread["tid"] != truth["pid"] and not inside:
+            problems.append("LWP %d: %r" % (thread["tid"], stack["frames"]))
     return problems
 
 
