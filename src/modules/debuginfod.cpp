@@ -138,7 +138,16 @@ void Debuginfod::Round::take(const Record& record, std::string path) {
 Debuginfod::Debuginfod(FetchOptions options)
     : options_(std::move(options)),
       servers_(words_in(options_.servers)),
-      left_(static_cast<std::int64_t>(options_.seconds * 1000)) {}
+      left_(static_cast<std::int64_t>(options_.seconds * 1000)) {
+  // "ima:enforcing" and the like (elfutils 0.192) govern the servers behind them: no server is
+  // asked alone then.
+  const auto is_server = [](const std::string& word) {
+    return word.find("://") != std::string::npos;
+  };
+  if (std::ranges::none_of(servers_, is_server)) servers_.clear();
+  if (!std::ranges::all_of(servers_, is_server)) servers_ = {join(servers_, " ")};
+  asked_ = servers_;
+}
 
 void Debuginfod::run(Round& round) {
   round.answers.assign(round.requests.size(), {});
@@ -199,10 +208,13 @@ void Debuginfod::run(Round& round) {
 }
 
 void Debuginfod::drop(const std::string& server, const std::string& why) {
-  troubles_.push_back(
-      {"debuginfod", true,
-       "the debuginfod server " + shown(server) + " failed (" + why + ") and was not asked again",
-       "run again when it answers: what came is kept", ""});
+  // By its number: reports leave out names of hosts.
+  const auto number = std::ranges::find(asked_, server) - asked_.begin() + 1;
+  const std::string which = asked_.size() == 1 ? "the debuginfod server"
+                                               : "debuginfod server " + std::to_string(number) +
+                                                     " of " + std::to_string(asked_.size());
+  troubles_.push_back({"debuginfod", true, which + " failed (" + why + ") and was not asked again",
+                       "run again when it answers: what came is kept", ""});
   std::erase(servers_, server);
 }
 

@@ -51,7 +51,8 @@ class Debuginfod {
   bool time_left() const { return left_ > std::chrono::milliseconds(0); }
 
   FetchOptions options_;
-  std::vector<std::string> servers_;
+  std::vector<std::string> servers_;  // without those that failed
+  std::vector<std::string> asked_;    // all
   std::vector<FetchNote> troubles_;
   std::chrono::milliseconds left_;
   std::uint64_t bytes_before_ = 0;
