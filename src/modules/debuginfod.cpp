@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <new>
+#include <optional>
 
 #include "base/text.hpp"
 #include "bytes/handles.hpp"
@@ -102,6 +103,31 @@ std::string reason_of(int error) {
   return std::strerror(error);
 }
 
+// What comes from the child within a beat. One write below PIPE_BUF is read whole.
+struct Reading {
+  bool ended = false;
+  std::optional<Record> record;
+  std::string path;
+};
+
+Reading read_record(int in) {
+  pollfd waiting{in, POLLIN, 0};
+  const int ready = ::poll(&waiting, 1, static_cast<int>(beat.count()));
+  if (ready <= 0) return {ready < 0 && errno != EINTR, {}, {}};
+  Record record;
+  if (::read(in, &record, sizeof record) != static_cast<ssize_t>(sizeof record))
+    return {true, {}, {}};
+  std::string path(std::min<std::size_t>(record.path_size, fetching::longest_path), '\0');
+  if (!path.empty() && ::read(in, path.data(), path.size()) < 0) return {true, {}, {}};
+  return {false, record, std::move(path)};
+}
+
+void end_child(pid_t child) {
+  ::kill(child, SIGKILL);
+  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
 }  // namespace
 
 struct Debuginfod::Round {
@@ -162,47 +188,34 @@ void Debuginfod::run(Round& round) {
                             round.patience,           round.first_byte_only};
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
+  if (child < 0) return;
   if (child == 0) fetching::answer(task, link.shared(), link.out.get(), parent);
   link.out = FileHandle{};
   FetchProgress progress{round.requests.size(), 0, 0, 0, {}, false};
-  for (const std::string& server : round.servers)
-    progress.servers += (progress.servers.empty() ? "" : ", ") + shown(server);
+  std::vector<std::string> names;
+  for (const std::string& server : round.servers) names.push_back(shown(server));
+  progress.servers = join(names, ", ");
   const auto report = [&](bool finished) {
     progress.bytes = bytes_before_ + link.bytes();
     progress.seconds_left =
-        std::max(0.0, std::chrono::duration<double>(begin + left_ - Clock::now()).count());
+        std::max(0.0, std::chrono::duration<double>(task.end - Clock::now()).count());
     progress.finished = finished;
     if (options_.progress && !round.first_byte_only) options_.progress(progress);
   };
-  while (child > 0) {
-    pollfd waiting{link.in.get(), POLLIN, 0};
-    const int ready = ::poll(&waiting, 1, static_cast<int>(beat.count()));
-    if (ready < 0 && errno != EINTR) break;
-    Record record;
-    if (ready > 0) {
-      // One write below PIPE_BUF is read whole.
-      if (::read(link.in.get(), &record, sizeof record) != static_cast<ssize_t>(sizeof record))
-        break;
-      std::string path(std::min<std::size_t>(record.path_size, fetching::longest_path), '\0');
-      if (!path.empty() && ::read(link.in.get(), path.data(), path.size()) < 0) break;
-      if (record.index == Record::no_library) library_missing_ = true;
-      round.take(record, std::move(path));
+  while (Clock::now() <= task.end + grace) {
+    const Reading reading = read_record(link.in.get());
+    if (reading.ended) break;
+    if (reading.record) {
+      library_missing_ = library_missing_ || reading.record->index == Record::no_library;
+      round.take(*reading.record, reading.path);
       ++progress.answered;
     }
     report(false);
-    if (Clock::now() > begin + left_ + grace) {
-      round.timed_out = true;
-      break;
-    }
   }
-  if (child > 0) {
-    ::kill(child, SIGKILL);
-    while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
+  end_child(child);
   report(true);
   bytes_before_ += link.bytes();
-  round.timed_out = round.timed_out || Clock::now() >= begin + left_;
+  round.timed_out = Clock::now() >= task.end;
   left_ = std::max(milliseconds(0),
                    left_ - std::chrono::duration_cast<milliseconds>(Clock::now() - begin));
 }

@@ -138,13 +138,13 @@ std::vector<std::string> linked_files(std::string_view recorded, std::string_vie
     files.push_back(here + ".debug/" + name);
   }
   const std::string in_tree = (there.starts_with('/') ? there : "/" + there) + name;
-  for (const std::string& root : search.sysroots)
-    files.push_back(root + "/usr/lib/debug" + in_tree);
+  const std::string in_debug = "/usr/lib/debug" + in_tree, in_folder = "/" + name;
+  for (const std::string& root : search.sysroots) files.push_back(root + in_debug);
   for (const std::string& folder : search.debug_dirs) {
     files.push_back(folder + in_tree);
-    files.push_back(folder + "/" + name);
+    files.push_back(folder + in_folder);
   }
-  files.push_back("/usr/lib/debug" + in_tree);
+  files.push_back(in_debug);
   return files;
 }
 

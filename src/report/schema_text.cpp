@@ -100,6 +100,8 @@ constexpr Entry entries[] = {
     {"source", "Struct, field and version it was read by, or where a time comes from."},
     {"modules", "The program and the libraries it had loaded."},
     {"found", "Where the file's contents came from."},
+    {"identified_by",
+     "Where no build-id tells that the file is the one that was mapped: same_layout."},
     {"debug_file", "The separate file that names and lines are from, where there is one."},
     {"supplement", "The file that dwz moved common parts of the debug file to."},
     {"symbols", "How many names the file has."},

@@ -219,7 +219,7 @@ def debuglink_by_crc(bench: Bench) -> Problems:
     with open(program + ".debug", "ab") as debug:
         debug.write(b"\0")
     bad = module(bench.report(core), "worker")
-    problems = [] if good["symbols"] == "dwarf" and good.get("identity") == "same_layout" else [
+    problems = [] if good["symbols"] == "dwarf" and good.get("identified_by") == "same_layout" else [
         "%r" % good]
     return problems + (["used in spite of its CRC: %r" % bad] if bad.get("debug_file") else [])
 

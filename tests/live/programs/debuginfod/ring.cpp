@@ -1,4 +1,5 @@
-// The library: the inner lock of each thread is taken here, in a function no symbol is exported for.
+// The library: the inner lock of each thread is taken here, in a function no symbol is exported
+// for.
 #include "ring.h"
 
 namespace {
