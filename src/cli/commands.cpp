@@ -18,7 +18,7 @@ namespace {
 
 struct Arguments {
   AnalyzeOptions analyze;
-  FetchArguments fetch, triage_fetch{.servers = "off"};
+  FetchArguments fetch;
   ReportOptions report;
   std::vector<std::string> files;
   std::vector<std::string> cores;  // -c, as gdb takes it
@@ -184,7 +184,6 @@ void add_triage_options(CLI::App& command, Arguments& arguments) {
       .add_option("--debug-dir", arguments.analyze.debug_dirs,
                   "Look for .build-id/ files in this folder")
       ->allow_extra_args(false);
-  add_server_option(command, arguments.triage_fetch);
 }
 
 int run_triage_from(Arguments& arguments, std::ostream& out, std::ostream& err) {
@@ -192,7 +191,6 @@ int run_triage_from(Arguments& arguments, std::ostream& out, std::ostream& err) 
     arguments.triage.options.reading.push_back("--sysroot=" + folder);
   for (const std::string& folder : arguments.analyze.debug_dirs)
     arguments.triage.options.reading.push_back("--debug-dir=" + folder);
-  pass_on(arguments.triage_fetch, arguments.triage.options.reading);
   return run_triage_command(arguments.triage, out, err);
 }
 

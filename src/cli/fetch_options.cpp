@@ -42,16 +42,12 @@ class ProgressLine {
 
 }  // namespace
 
-void add_server_option(CLI::App& command, FetchArguments& arguments) {
+void add_fetch_options(CLI::App& command, FetchArguments& arguments) {
   command
       .add_option("--debuginfod", arguments.servers,
                   "Ask servers for files that are not here: env (DEBUGINFOD_URLS), off, or a URL")
       ->capture_default_str()
       ->allow_extra_args(false);
-}
-
-void add_fetch_options(CLI::App& command, FetchArguments& arguments) {
-  add_server_option(command, arguments);
   command.add_option("--time-budget", arguments.seconds, "Seconds that servers may take in all")
       ->capture_default_str()
       ->check(CLI::Range(0.1, 86400.0));
@@ -72,11 +68,6 @@ std::string servers_of(const std::string& given) {
 }
 
 }  // namespace
-
-void pass_on(const FetchArguments& arguments, std::vector<std::string>& options) {
-  const std::string servers = servers_of(arguments.servers);
-  if (!servers.empty()) options.push_back("--debuginfod=" + servers);
-}
 
 FetchOptions make_fetch_options(const FetchArguments& arguments, std::ostream& err) {
   FetchOptions options;

@@ -17,7 +17,6 @@ namespace coldcase::cli {
 namespace {
 
 std::atomic<bool> stop_asked{false};
-constexpr double worker_fetch_seconds = 20;  // of the 60 an incident has by default
 
 void ask_to_stop(int) {
   stop_asked = true;
@@ -147,7 +146,6 @@ int run_worker(const std::vector<std::string>& arguments, std::ostream& out) {
     if (name == "--executable") options.executables.push_back(value);
     if (name == "--sysroot") options.sysroots.push_back(value);
     if (name == "--debug-dir") options.debug_dirs.push_back(value);
-    if (name == "--debuginfod") options.fetch = {value, worker_fetch_seconds, {}};
   }
   for (++at; at < arguments.size(); ++at) options.cores.push_back(arguments[at]);
   if (options.cores.empty()) throw Error(Trouble::usage, "worker: no file");
