@@ -93,6 +93,9 @@ std::string state_of(const ResourceFact& resource) {
 namespace {
 
 std::string text_of_frame(const Frame& frame) {
+  if (frame.kind == FrameKind::repeat)
+    return "the " + counted(frame.of.value_or(1), "frame") + " above, " +
+           counted(frame.times.value_or(0), "more time");
   std::string text = frame.function.empty() ? "??" : frame.function;
   if (!frame.file.empty())
     text += " at " + frame.file + (frame.line ? ":" + std::to_string(*frame.line) : "");
@@ -268,18 +271,17 @@ ArgumentKind kind_of_argument(const std::string& path) {
   return ArgumentKind::other;
 }
 
-CoreIdentity identify(const std::string& path) {
+std::vector<CoreIdentity> identify(const std::string& path) {
   if (!may_hold_core(path))
     throw Error(Trouble::not_a_core, clean_text(path) + ": what is packed in it is no core");
   return reading_frames([&](Unpack unpack) {
+    std::vector<CoreIdentity> identities;
     const std::vector<Input> inputs = open_inputs(path, unpack);
-    CoreIdentity identity = identify_input(inputs.front());
-    if (inputs.size() == 1) return identity;
-    // The cores of an archive are one incident, which goes by the first.
-    std::string all;
-    for (const Input& input : inputs) all += identify_input(input).content;
-    identity.content = sha256_hex({std::as_bytes(std::span(all.data(), all.size()))});
-    return identity;
+    for (const Input& input : inputs) {
+      identities.push_back(identify_input(input));
+      if (inputs.size() > 1) identities.back().member = input.path.substr(path.size() + 1);
+    }
+    return identities;
   });
 }
 

@@ -38,6 +38,7 @@ ArgumentKind kind_of_argument(const std::string& path);
 
 // What tells a core from others without analyzing it.
 struct CoreIdentity {
+  std::string member;              // of an archive with several cores: this one's name; any bytes
   std::string content;             // 64 hex digits over ELF header, program headers and notes
   std::int64_t pid = 0, ppid = 0;  // 0: unknown
   std::string job;  // 16 hex digits the ranks of one MPI job share; empty: no job. Never the names
@@ -46,8 +47,9 @@ struct CoreIdentity {
   // forked (fill_psinfo, fs/binfmt_elf.c).
   std::vector<std::int64_t> threads;
 };
-// Throws Error when the file is no core we can read.
-CoreIdentity identify(const std::string& path);
+// One; of an archive with several cores, as many. Throws Error when the file is no core we can
+// read.
+std::vector<CoreIdentity> identify(const std::string& path);
 
 // One pattern that coldcase recognizes, for `coldcase patterns`.
 struct PatternInfo {

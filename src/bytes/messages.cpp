@@ -39,7 +39,8 @@ Error is_empty(const std::string& path) {
       Trouble::not_a_core,
       clean_text(path) +
           " is empty. The kernel leaves an empty core when the disk was full or the limit was 0 "
-          "(see  ulimit -c ); take a new one"};
+          "(see  ulimit -c ); take a new one. gVisor and WSL1 leave none, although the shell says "
+          "\"core dumped\": there  gcore PID  of the living process"};
 }
 
 Error cannot_map(const std::string& path, int error) {

@@ -12,6 +12,7 @@
 
 #include "base/text.hpp"
 #include "cli/commands.hpp"
+#include "triage/incidents.hpp"
 
 namespace coldcase::cli {
 namespace {
@@ -151,12 +152,9 @@ int run_worker(const std::vector<std::string>& arguments, std::ostream& out) {
   if (options.cores.empty()) throw Error(Trouble::usage, "worker: no file");
   misbehave(options.cores.front());
   if (arguments[0] == "identify") {
-    const CoreIdentity identity = identify(options.cores.front());
-    out << identity.content << '\t' << identity.pid << '\t' << identity.ppid;
-    if (!identity.job.empty() || !identity.threads.empty()) out << '\t' << identity.job;
-    for (std::size_t i = 0; i < identity.threads.size(); ++i)
-      out << (i == 0 ? '\t' : ',') << identity.threads[i];
-    out << '\n' << std::flush;
+    for (const CoreIdentity& identity : identify(options.cores.front()))
+      out << triage::identity_line(identity);
+    out << std::flush;
     return exit_none;
   }
   const Analysis analysis = analyze(options);

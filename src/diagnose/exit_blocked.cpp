@@ -42,6 +42,44 @@ struct Exit {
   const ExitPlace* place = nullptr;
 };
 
+// A stripped interpreter of 3.13 and later has no name for what calls atexit's functions. Under
+// Py_RunMain stands the program's <module>, or runpy, until the program ends; another function that
+// the interpreter's nameless code calls from there, and nothing with a name, runs at exit.
+constexpr ExitPlace nameless_place{false, "Py_RunMain", "", by_atexit, let_time_out};
+
+// What every call of a Python function may pass.
+bool calls_python(std::string_view function) {
+  static constexpr std::array ways{"_PyEval_", "_PyFunction_Vectorcall", "PyObject_Call",
+                                   "_PyObject_Call", "PyObject_Vectorcall"};
+  return std::ranges::any_of(
+      ways, [function](std::string_view way) { return function.starts_with(way); });
+}
+
+bool is_program(std::string_view function) {
+  return function == "<module>" || function == "_run_module_as_main";
+}
+
+Exit find_nameless_exit(const Scene& scene, StackId stack) {
+  const Frame* outermost = nullptr;  // of the Python frames passed so far
+  std::size_t nameless = 0, named = 0;
+  for (const std::uint32_t f : scene.facts.stacks[stack.index].frames) {
+    const Frame& frame = scene.facts.frames[f];
+    if (frame.kind == FrameKind::python) {
+      outermost = &frame;
+      nameless = named = 0;
+    } else if (frame.function == nameless_place.function) {
+      const bool at_exit =
+          outermost != nullptr && !is_program(outermost->function) && nameless >= 2 && named == 0;
+      return at_exit ? Exit{&frame, &nameless_place} : Exit{};
+    } else if (frame.function.empty()) {
+      ++nameless;
+    } else if (!calls_python(frame.function)) {
+      ++named;
+    }
+  }
+  return {};
+}
+
 // The innermost frame of what runs at exit, on this thread's stack.
 Exit find_exit(const Scene& scene, ThreadId id) {
   const StackId stack = scene.thread(id).stack;
@@ -54,7 +92,7 @@ Exit find_exit(const Scene& scene, ThreadId id) {
         return {&frame, &place};
     }
   }
-  return {};
+  return find_nameless_exit(scene, stack);
 }
 
 bool is_outside(WaitKind kind) {

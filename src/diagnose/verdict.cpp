@@ -11,6 +11,15 @@
 namespace coldcase {
 namespace {
 
+// A free lock with sleepers, while a thread of the process runs: between its release and the
+// wake-up of the next there is such a moment.
+bool changes_hands(const Facts& facts, const ResourceFact& lock, ProcessId process) {
+  return lock.state == LockState::free &&
+         std::ranges::any_of(facts.threads, [process](const ThreadFact& thread) {
+           return thread.process == process && thread.state == ThreadState::running;
+         });
+}
+
 // Blocked without end on a lock whose holder is not known. What nobody owns by its nature (a queue,
 // a condition) has no holder to be missed.
 ResourceId lock_without_holder(const Facts& facts, ThreadId id) {
@@ -19,7 +28,8 @@ ResourceId lock_without_holder(const Facts& facts, ThreadId id) {
   if (!resource.known() || thread.wait->kind == WaitKind::gil) return {};
   const ResourceFact& lock = facts.resources[resource.index];
   const bool missed = lock.owners.empty() && lock.owner_unknown_code != "no_owner";
-  return missed && !gets_next_item(facts, id) ? resource : ResourceId{};
+  if (!missed || changes_hands(facts, lock, thread.process)) return {};
+  return gets_next_item(facts, id) ? ResourceId{} : resource;
 }
 
 bool waits_for_unknown(const Facts& facts, ThreadId id) {

@@ -92,9 +92,38 @@ void add_goroutines_gap(const View& view, Ledger& ledger) {
   const Module& program = view.modules.list[view.modules.executable];
   if (!program.file || program.file->go_table() == nullptr) return;
   ledger.add_note("goroutines-unread", Severity::info,
-                  "what goroutines wait for is not read: only the threads that run them are",
+                  "Go runtime: its goroutines are not read, only the threads that run them are",
                   {view.module_id(&program)},
                   "Go's own debugger reads them: dlv core PROGRAM CORE");
+}
+
+// Machines that run code of their own making, by the names of their files. (Java: the verdict.)
+struct VirtualMachine {
+  std::string_view file;
+  std::string_view code;
+  std::string_view text;
+  std::string_view advice;
+};
+constexpr VirtualMachine virtual_machines[] = {
+    {"node", "javascript-unread", "V8: what JavaScript waits for and its own frames are not read",
+     "llnode reads them:  llnode node -c CORE"},
+    {"libnode.so", "javascript-unread",
+     "V8: what JavaScript waits for and its own frames are not read",
+     "llnode reads them:  llnode node -c CORE"},
+};
+
+void add_virtual_machine_gaps(const View& view, Ledger& ledger) {
+  for (const Module& module : view.modules.list) {
+    const auto machine = std::ranges::find_if(virtual_machines, [&](const VirtualMachine& one) {
+      return module.name() == one.file ||
+             (one.file.ends_with(".so") && module.name().starts_with(one.file));
+    });
+    if (machine == std::end(virtual_machines)) continue;
+    ledger.add_note(machine->code, Severity::info,
+                    std::string(machine->text) + ", native frames are", {view.module_id(&module)},
+                    std::string(machine->advice));
+    return;
+  }
 }
 
 // "LWP 12, LWP 14 and 3 more".
@@ -197,6 +226,7 @@ void add_gaps(const View& view, const Input& input, Ledger& ledger) {
   }
   add_file_gaps(view, ledger);
   add_goroutines_gap(view, ledger);
+  add_virtual_machine_gaps(view, ledger);
   add_zero_stacks(view, ledger);
   std::map<std::string, std::size_t> ended;
   for (const Walk& walk : view.threads.walks) {

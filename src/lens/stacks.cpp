@@ -4,6 +4,7 @@
 
 #include "base/rings.hpp"
 #include "base/text.hpp"
+#include "lens/fold.hpp"
 
 namespace coldcase {
 namespace {
@@ -49,6 +50,9 @@ std::string key_of(const Frame& frame) {
   key += std::to_string(frame.module.index);
   key += '\0';
   key += hex(frame.pc.value_or(Addr{}).value);
+  key += word(frame.trust);
+  if (frame.times) key += "x" + std::to_string(*frame.times);
+  if (frame.of) key += "of" + std::to_string(*frame.of);
   return key;
 }
 
@@ -138,6 +142,21 @@ std::vector<std::size_t> StackBuilder::place_runs(const Walk& walk,
   return places;
 }
 
+// The maps lead on to the frame that is shown for one left out.
+void StackBuilder::fold(Stack& stack, StackMap& map) {
+  FoldedStack folded = fold_repeats(stack.frames, [this](const Repeat& repeat) {
+    Frame frame;
+    frame.kind = FrameKind::repeat;
+    frame.times = repeat.times;
+    frame.of = repeat.of;
+    return add_frame(frame);
+  });
+  if (folded.frames.empty()) return;
+  stack.frames = std::move(folded.frames);
+  for (std::uint32_t& at : map.native_at) at = folded.at[at];
+  for (std::uint32_t& at : map.python_at) at = folded.at[at];
+}
+
 StackMap StackBuilder::build(std::size_t core_thread, ThreadId thread,
                              const Interpreted& interpreted) {
   const Walk& walk = view_.threads.walks[core_thread];
@@ -168,6 +187,7 @@ StackMap StackBuilder::build(std::size_t core_thread, ThreadId thread,
   while (run < interpreted.runs.size()) add_run();
   if (stack.merge == Merge::exact) map.run_at = std::move(places);
   stack.depth = stack.frames.size();
+  fold(stack, map);
   set_stop(walk.stop, stack);
   const auto [at, fresh] = known_.try_emplace(
       stack.frames, StackId{static_cast<std::uint32_t>(ledger_.facts.stacks.size())});

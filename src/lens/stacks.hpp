@@ -50,6 +50,8 @@ class StackBuilder {
   const std::vector<std::uint32_t>& labels_of_row(std::uint32_t row, Trust trust);
   std::vector<std::size_t> place_runs(const Walk& walk, const Interpreted& interpreted) const;
 
+  void fold(Stack& stack, StackMap& map);
+
   const View& view_;
   Ledger& ledger_;
   std::vector<bool> evaluates_;

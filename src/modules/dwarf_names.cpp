@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.hpp"
+#include "modules/qualified_name.hpp"
 
 namespace coldcase {
 namespace {
@@ -31,7 +32,8 @@ std::string name_of(Dwarf_Die& function) {
     if (const char* text = dwarf_formstring(&attribute)) return clean_text(demangle(text), 2048);
   }
   if (dwarf_attr_integrate(&function, DW_AT_name, &attribute) != nullptr) {
-    if (const char* text = dwarf_formstring(&attribute)) return clean_text(text, 2048);
+    if (const char* text = dwarf_formstring(&attribute))
+      return clean_text(qualified_name(function, text), 2048);
   }
   return {};
 }
@@ -84,11 +86,13 @@ SourceLine line_at(Dwarf_Die& unit, std::uint64_t value) {
 
 }  // namespace
 
-void DwarfNames::add_functions(Dwarf_Die& parent, int depth, std::vector<Function>& functions) {
+void DwarfNames::add_functions(Dwarf_Die& parent, int depth, bool local,
+                               std::vector<Function>& functions) {
   Dwarf_Die child;
   if (depth > deepest_space || dwarf_child(&parent, &child) != 0) return;
   do {
     const int tag = dwarf_tag(&child);
+    const bool block = tag == DW_TAG_subprogram || tag == DW_TAG_lexical_block;
     if (tag == DW_TAG_subprogram) {
       Dwarf_Addr base = 0;
       Dwarf_Addr begin = 0;
@@ -96,9 +100,10 @@ void DwarfNames::add_functions(Dwarf_Die& parent, int depth, std::vector<Functio
       for (std::ptrdiff_t at = 0; (at = dwarf_ranges(&child, at, &base, &begin, &end)) > 0;) {
         functions.push_back({begin, end, child});
       }
-    } else if (tag == DW_TAG_namespace || tag == DW_TAG_class_type ||
-               tag == DW_TAG_structure_type) {
-      add_functions(child, depth + 1, functions);
+    }
+    if (tag == DW_TAG_namespace || tag == DW_TAG_class_type || tag == DW_TAG_structure_type ||
+        (local && block)) {
+      add_functions(child, depth + 1, local, functions);
     }
   } while (functions.size() < most_functions && dwarf_siblingof(&child, &child) == 0);
 }
@@ -110,20 +115,31 @@ DwarfNames::Unit* DwarfNames::find_unit(std::uint64_t value) {
   const auto [at, fresh] = units_.try_emplace(dwarf_dieoffset(&die));
   if (fresh) {
     at->second.die = die;
-    add_functions(at->second.die, 0, at->second.functions);
+    add_functions(at->second.die, 0, false, at->second.functions);
   }
   return &at->second;
+}
+
+Dwarf_Die* DwarfNames::find_function(Unit& unit, std::uint64_t value) {
+  for (;;) {
+    const auto function = std::ranges::find_if(unit.functions, [value](const Function& one) {
+      return one.begin <= value && value < one.end;
+    });
+    if (function != unit.functions.end()) return &function->die;
+    if (unit.with_local) return nullptr;
+    // What stands in a function's own classes: lambdas, the bodies of coroutines.
+    unit.with_local = true;
+    add_functions(unit.die, 0, true, unit.functions);
+  }
 }
 
 void DwarfNames::name(std::uint64_t value, CodeName& name) {
   Unit* unit = find_unit(value);
   if (unit == nullptr) return;
   SourceLine where = line_at(unit->die, value);
-  const auto function = std::ranges::find_if(unit->functions, [value](const Function& one) {
-    return one.begin <= value && value < one.end;
-  });
+  Dwarf_Die* function = find_function(*unit, value);
   std::vector<Dwarf_Die> scopes;
-  if (function != unit->functions.end()) find_inlined(function->die, value, 0, scopes);
+  if (function != nullptr) find_inlined(*function, value, 0, scopes);
   // Innermost first: each inlined function executes `where`; its caller executes the call's line.
   for (std::size_t i = scopes.size(); i-- > 0;) {
     name.inlines.push_back({name_of(scopes[i]), where});
@@ -131,20 +147,17 @@ void DwarfNames::name(std::uint64_t value, CodeName& name) {
     if (call.line != 0) where = call;
   }
   name.where = where;
-  if (name.symbol.empty() && function != unit->functions.end())
-    name.function = name_of(function->die);
+  if (name.symbol.empty() && function != nullptr) name.function = name_of(*function);
 }
 
 std::vector<Dwarf_Die> DwarfNames::scopes_at(std::uint64_t value) {
   std::vector<Dwarf_Die> scopes;
   Unit* unit = find_unit(value);
   if (unit == nullptr) return scopes;
-  const auto function = std::ranges::find_if(unit->functions, [value](const Function& one) {
-    return one.begin <= value && value < one.end;
-  });
-  if (function == unit->functions.end()) return scopes;
-  scopes.push_back(function->die);
-  find_inlined(function->die, value, 0, scopes, true);
+  Dwarf_Die* function = find_function(*unit, value);
+  if (function == nullptr) return scopes;
+  scopes.push_back(*function);
+  find_inlined(*function, value, 0, scopes, true);
   return scopes;
 }
 

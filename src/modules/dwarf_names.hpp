@@ -29,9 +29,13 @@ class DwarfNames {
   struct Unit {
     Dwarf_Die die;
     std::vector<Function> functions;
+    bool with_local = false;  // those inside of functions, too
   };
   Unit* find_unit(std::uint64_t value);
-  static void add_functions(Dwarf_Die& parent, int depth, std::vector<Function>& functions);
+  // Null when none covers `value`. Valid until the next call.
+  static Dwarf_Die* find_function(Unit& unit, std::uint64_t value);
+  static void add_functions(Dwarf_Die& parent, int depth, bool local,
+                            std::vector<Function>& functions);
 
   const ElfFile& file_;
   std::map<Dwarf_Off, Unit> units_;

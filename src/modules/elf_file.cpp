@@ -228,6 +228,11 @@ Dwarf_CFI* ElfFile::cfi() const {
   return cfi_.get();
 }
 
+Dwarf_CFI* ElfFile::debug_cfi() const {
+  if (find_section(".debug_frame") == nullptr || dwarf() == nullptr) return nullptr;
+  return dwarf_getcfi(dwarf());  // made once, and owned by the Dwarf
+}
+
 std::uint64_t ElfFile::inflated_bytes() const {
   std::uint64_t inflated = 0;
   for (const ElfSection& section : sections_) {
@@ -242,7 +247,8 @@ Dwarf* ElfFile::dwarf() const {
   // Not for bytes of the core: those are mapped read-only.
   if (tried_dwarf_ || !writable_ || elf() == nullptr) return dwarf_.get();
   tried_dwarf_ = true;
-  if (!has_dwarf() || inflated_bytes() > most_inflated) return nullptr;
+  const bool worth = has_dwarf() || find_section(".debug_frame") != nullptr;
+  if (!worth || inflated_bytes() > most_inflated) return nullptr;
   dwarf_.reset(dwarf_begin_elf(elf(), DWARF_C_READ, nullptr));
   Dwarf* common = dwarf_ && supplement_ != nullptr ? supplement_->dwarf() : nullptr;
   if (common != nullptr) dwarf_setalt(dwarf_.get(), common);

@@ -73,9 +73,10 @@ class ElfFile {
   // first dwarf().
   void set_supplement(const ElfFile* common) { supplement_ = common; }
 
-  Elf* elf() const;        // null when libelf refuses it
-  Dwarf_CFI* cfi() const;  // of .eh_frame; null when there is none
-  Dwarf* dwarf() const;    // null when there is none, or it is too large to inflate
+  Elf* elf() const;              // null when libelf refuses it
+  Dwarf_CFI* cfi() const;        // of .eh_frame; null when there is none
+  Dwarf_CFI* debug_cfi() const;  // of .debug_frame; null when there is none
+  Dwarf* dwarf() const;          // null when there is none, or it is too large to inflate
 
  private:
   ElfFile() = default;

@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "modules/dwarf_names.hpp"
+#include "modules/plt.hpp"
 
 namespace coldcase {
 namespace {
@@ -50,6 +51,19 @@ bool worth_opening(const Module& module, const ElfFile& dwarf) {
   return !c_library || dwarf.inflated_bytes() == 0;
 }
 
+// "pause@plt": no symbol table has these.
+void name_as_stub(const Module& module, const Request& request) {
+  if (!module.file) return;
+  const auto stub = find_plt_stub(*module.file, request.value);
+  if (!stub) return;
+  CodeName& answer = *request.answer;
+  answer.symbol = clean_text(stub->name, 2048) + "@plt";
+  answer.function = clean_text(demangle(stub->name), 2048) + "@plt";
+  answer.start = module.to_process(stub->begin);
+  answer.size = stub->size;
+  answer.from_debug_file = false;
+}
+
 void name_in_module(const Module& module, std::vector<Request>& requests) {
   std::ranges::sort(requests, {}, &Request::value);
   if (module.file) name_from_table(module, *module.file, requests);
@@ -65,6 +79,7 @@ void name_in_module(const Module& module, std::vector<Request>& requests) {
     if (const auto version = plain.find('@'); version != std::string_view::npos && version > 0)
       plain = plain.substr(0, version);
     request.answer->function = demangle(plain);
+    if (request.answer->symbol.empty()) name_as_stub(module, request);
   }
   const ElfFile* dwarf = dwarf_of(module);
   if (dwarf == nullptr) return;
@@ -96,6 +111,9 @@ std::vector<CodeName> name_code(const Modules& modules, std::span<const Addr> ad
 }
 
 std::string demangle(std::string_view symbol) {
+  // LLVM marks what it made visible to other units of a program: "...17h0123456789abcdefE.llvm.77".
+  if (const auto mark = symbol.find(".llvm."); mark != std::string_view::npos && mark > 0)
+    symbol = symbol.substr(0, mark);
   // Rust's older names are C++ names that end in a hash: "17h" and sixteen digits.
   const bool hashed = symbol.size() > 22 && symbol.starts_with("_ZN") &&
                       symbol.substr(symbol.size() - 20, 3) == "17h";

@@ -28,8 +28,10 @@ std::size_t break_at(std::string_view text, std::size_t width) {
   if (text[most] == ' ') return most;
   const std::size_t space = text.rfind(' ', most - 1);
   if (space != std::string_view::npos && space > 0) return space;
-  const std::size_t mark = text.find_last_of("/:,_", most - 1);
-  if (mark != std::string_view::npos && mark + 1 > most / 2) return mark + 1;
+  for (const std::string_view marks : {"/:,_", "."}) {  // rather not inside file.py
+    const std::size_t mark = text.find_last_of(marks, most - 1);
+    if (mark != std::string_view::npos && mark + 1 > most / 2) return mark + 1;
+  }
   return most;
 }
 

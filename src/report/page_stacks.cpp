@@ -96,8 +96,7 @@ class StackWriter {
                                    ? "the frame above"
                                    : "the " + counted(frame.of.value_or(1), "frame") + " above";
       return {StackLine::Kind::remark,
-              "... " + what + ", " + counted(frame.times.value_or(0), "time") + " in all", false,
-              ""};
+              "... and " + what + " " + counted(frame.times.value_or(0), "more time"), false, ""};
     }
     line.left = frame.function.empty() ? frame.symbol : frame.function;
     if (frame.kind == FrameKind::signal)

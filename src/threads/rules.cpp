@@ -3,6 +3,7 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 
@@ -27,6 +28,32 @@ bool executable(const Module& module, std::uint64_t value) {
     if (value >= load.vaddr && value - load.vaddr < load.memsz) return true;
   }
   return false;
+}
+
+bool has_code(const ElfFile& file, std::uint64_t value, std::initializer_list<unsigned> pattern) {
+  return std::ranges::equal(
+      file.at_address(value, pattern.size()), pattern,
+      [](std::byte one, unsigned other) { return std::to_integer<unsigned>(one) == other; });
+}
+
+// Where nothing lies further out although no rules say so: behind a call that musl's __clone makes
+// (src/thread/x86_64/clone.s, 1.2.3) the thread ends itself - mov %eax,%edi; xor %eax,%eax; mov
+// $60,%al; syscall - and nothing has called the code at a program's entry, of a few instructions.
+bool fill_as_beginning(Row& row) {
+  constexpr std::uint64_t most_of_entry = 48;
+  const ElfFile& file = *row.module->file;
+  const std::uint64_t value = row.module->to_file(row.pc);
+  const std::uint64_t entry = file.header().entry;
+  // Linkers also write an entry into libraries; a program's begins with xor %ebp,%ebp.
+  const bool starts = has_code(file, entry, {0x31, 0xed}) ||
+                      has_code(file, entry, {0x48, 0x31, 0xed}) ||
+                      has_code(file, entry, {0xf3, 0x0f, 0x1e, 0xfa, 0x31, 0xed});
+  const bool at_entry = starts && value > entry && value - entry <= most_of_entry;
+  if (!at_entry && !has_code(file, value, {0x89, 0xc7, 0x31, 0xc0, 0xb0, 60, 0x0f, 0x05}))
+    return false;
+  row.cfa_register = dw_rsp;
+  row.outermost = row.has_cfi = true;
+  return true;
 }
 
 }  // namespace
@@ -118,11 +145,61 @@ void Rules::fill(Row& row) {
   const std::uint64_t value = row.module->to_file(row.lookup);
   row.in_code = executable(*row.module, value);
   if (fill_by_cfi(row, value) || !row.in_code) return;
-  if (const GoTable* table = row.module->file->go_table()) fill_by_go_table(*table, row, value);
+  if (fill_as_entry(row, value) || fill_as_trampoline(row)) return;
+  if (const GoTable* table = row.module->file->go_table())
+    fill_by_go_table(*table, row, value);
+  else
+    fill_as_beginning(row);
 }
 
+// A return address that no call made: makecontext and others put the entry of a function there. The
+// byte before it is nobody's.
+bool Rules::fill_as_entry(Row& row, std::uint64_t value) {
+  if (row.lookup == row.pc || !fill_by_cfi(row, value + 1)) return false;
+  row.lookup = row.pc;
+  // glibc's __start_context (sysdeps/unix/sysv/linux/x86_64/__start_context.S) begins with
+  // mov %rbx,%rsp: what lies on the stack there is the next context, no return address. Its rules
+  // do not say so (2.36), and gdb goes on into data.
+  if (has_code(*row.module->file, value + 1, {0x48, 0x89, 0xdc})) row.outermost = true;
+  return true;
+}
+
+// The code that a signal's handler returns to, where it has no rules (musl, Go): by its
+// instructions, mov $15,%eax or %rax; syscall - rt_sigreturn. The stack pointer is at the kernel's
+// struct ucontext: 40 bytes, then the registers in the order of struct sigcontext.
+bool Rules::fill_as_trampoline(Row& row) {
+  const ElfFile& file = *row.module->file;
+  const std::uint64_t value = row.module->to_file(row.pc);
+  if (!has_code(file, value, {0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05}) &&
+      !has_code(file, value, {0xb8, 15, 0, 0, 0, 0x0f, 0x05}))
+    return false;
+  static constexpr std::array<DwarfRegister, register_count> saved{
+      dw_r8,  dw_r9,  dw_r10, dw_r11, dw_r12, dw_r13, dw_r14, dw_r15, dw_rdi,
+      dw_rsi, dw_rbp, dw_rbx, dw_rdx, dw_rax, dw_rcx, dw_rsp, dw_ra};
+  std::int32_t at = 40;
+  for (const DwarfRegister number : saved) {
+    row.registers[number] = {Kind::saved_at, at, 0};
+    at += 8;
+  }
+  row.lookup = row.pc;
+  row.cfa_register = dw_rsp;
+  row.cfa_offset = 0;
+  row.signal_frame = row.has_cfi = true;
+  return true;
+}
+
+// .eh_frame where the program has it (it does wherever exceptions may pass), else .debug_frame.
+// Go's own table knows more than its .debug_frame: where a goroutine's stack begins.
 bool Rules::fill_by_cfi(Row& row, std::uint64_t value) {
-  Dwarf_CFI* cfi = row.module->file->cfi();
+  const Module& module = *row.module;
+  if (fill_from(module.file->cfi(), row, value) || !row.in_code ||
+      module.file->go_table() != nullptr)
+    return row.has_cfi;
+  return fill_from(module.file->debug_cfi(), row, value) ||
+         (module.debug && fill_from(module.debug->debug_cfi(), row, value));
+}
+
+bool Rules::fill_from(Dwarf_CFI* cfi, Row& row, std::uint64_t value) {
   Dwarf_Frame* raw = nullptr;
   if (cfi == nullptr || dwarf_cfi_addrframe(cfi, value, &raw) != 0) return false;
   const std::unique_ptr<Dwarf_Frame, FreeFrame> frame(raw);

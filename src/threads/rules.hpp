@@ -86,6 +86,9 @@ class Rules {
  private:
   void fill(Row& row);
   bool fill_by_cfi(Row& row, std::uint64_t value);
+  bool fill_from(Dwarf_CFI* cfi, Row& row, std::uint64_t value);
+  bool fill_as_entry(Row& row, std::uint64_t value);
+  static bool fill_as_trampoline(Row& row);
   RegisterRule keep_expression(RegisterRule::Kind kind, const void* operations, std::size_t count);
   RegisterRule register_rule(void* frame, int number);
 

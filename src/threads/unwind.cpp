@@ -7,6 +7,8 @@ namespace {
 
 using Kind = RegisterRule::Kind;
 
+constexpr std::uint64_t most_frame_size = std::uint64_t{8} << 20;
+constexpr std::uint64_t most_stack = std::uint64_t{64} << 20;
 constexpr std::size_t scan_words = 512;  // how far up the stack a return address is looked for
 
 struct Recovered {
@@ -84,13 +86,8 @@ std::optional<Stop> Unwinder::step_by_cfi(Context& context, const Row& row, Walk
   return std::nullopt;
 }
 
-bool Unwinder::plausible_return(Addr pc) {
-  if (pc.value < 4096) return false;
-  const Row& row = rules_.row(rules_.row_of(pc, false));
-  if (!row.in_code || row.module == nullptr || !row.module->file) return false;
-  // The instruction before must be a call: e8 rel32, or ff /2 in its encodings of 2 to 7 bytes.
-  const std::uint64_t value = row.module->to_file(pc);
-  const Bytes before = row.module->file->at_address(value - 7, 7);
+// Whether the instruction before is a call: e8 rel32, or ff /2 in its encodings of 2 to 7 bytes.
+static bool ends_with_call(Bytes before) {
   if (before.size() < 7) return false;
   if (before[2] == std::byte{0xe8}) return true;
   for (const std::size_t length : {2u, 3u, 4u, 6u, 7u}) {
@@ -102,15 +99,69 @@ bool Unwinder::plausible_return(Addr pc) {
   return false;
 }
 
+bool Unwinder::plausible_return(Addr pc) {
+  if (pc.value < 4096) return false;
+  const Row& row = rules_.row(rules_.row_of(pc, false));
+  if (!row.in_code || row.module == nullptr || !row.module->file) return false;
+  return ends_with_call(row.module->file->at_address(row.module->to_file(pc) - 7, 7));
+}
+
+// Code that was made at run time lies in no file. Frame pointers that lead through it are believed
+// when they lead on, to three of its frames or out of it. What its return addresses follow need not
+// be a call: HotSpot's interpreter returns to entries of a table.
+bool Unwinder::returns_into_made_code(Addr pc, std::uint64_t frame_pointer) {
+  constexpr int links = 3;
+  for (int link = 0; link < links; ++link) {
+    if (pc.value < 4096) return false;
+    if (plausible_return(pc) || begins_something(pc)) return link > 0;
+    const bool in_stack =
+        pc.value + (most_frame_size >> 3) > frame_pointer && pc.value < frame_pointer + most_stack;
+    if (in_stack || rules_.row(rules_.row_of(pc, false)).module != nullptr ||
+        image_.view(Addr{pc.value - 1}, 1).empty())
+      return false;
+    const auto saved = image_.read<std::uint64_t>(Addr{frame_pointer});
+    const auto back = image_.read<std::uint64_t>(Addr{frame_pointer + 8});
+    if (!saved || !back || *saved <= frame_pointer || *saved - frame_pointer > most_frame_size)
+      return false;
+    frame_pointer = *saved;
+    pc = Addr{*back};
+  }
+  return true;
+}
+
+// A guess has to lead on: by its own rules to another return address, or to where a thread begins.
+bool Unwinder::leads_on(const Context& guess) {
+  const Row row = rules_.row(rules_.row_of(guess.pc(), false));
+  if (!row.has_cfi) return false;
+  if (row.outermost) return true;
+  Context context = guess;
+  WalkFrame frame;
+  if (step_by_cfi(context, row, frame, guess.sp().value - 1)) return false;
+  const Addr back = context.pc();
+  return plausible_return(back) || begins_something(back);
+}
+
+// What is returned to without having called: a signal's trampoline, a context's beginning.
+bool Unwinder::begins_something(Addr pc) {
+  if (pc.value < 4096) return false;
+  const Row& row = rules_.row(rules_.row_of(pc, false));
+  return row.in_code && row.has_cfi &&
+         (row.signal_frame || (row.outermost && row.lookup == row.pc));
+}
+
 bool Unwinder::step_by_frame_pointer(Context& context, Trust& trust) {
   const auto frame_pointer = context.get(dw_rbp);
   if (!frame_pointer || *frame_pointer < context.sp().value || *frame_pointer % 8 != 0 ||
-      *frame_pointer - context.sp().value > (std::uint64_t{8} << 20)) {
+      *frame_pointer - context.sp().value > most_frame_size) {
     return false;
   }
   const auto saved = image_.read<std::uint64_t>(Addr{*frame_pointer});
   const auto back = image_.read<std::uint64_t>(Addr{*frame_pointer + 8});
-  if (!saved || !back || *saved <= *frame_pointer || !plausible_return(Addr{*back})) return false;
+  if (!saved || !back) return false;
+  // The interrupted code may have been on another stack, and a new context has no frame pointer.
+  const bool called = *saved > *frame_pointer && (plausible_return(Addr{*back}) ||
+                                                  returns_into_made_code(Addr{*back}, *saved));
+  if (!called && !begins_something(Addr{*back})) return false;
   Context caller;
   caller.set(dw_rsp, *frame_pointer + 16);
   caller.set(dw_rbp, *saved);
@@ -145,12 +196,11 @@ bool Unwinder::step_by_scan(Context& context, Trust& trust) {
     const auto word = image_.read<std::uint64_t>(Addr{at});
     if (!word) return false;
     if (!plausible_return(Addr{*word})) continue;
-    const Row& row = rules_.row(rules_.row_of(Addr{*word}, false));
-    if (!row.has_cfi) continue;  // a guess has to lead on
     Context caller;
     if (const auto kept = context.get(dw_rbp)) caller.set(dw_rbp, *kept);
     caller.set(dw_rsp, at + 8);
     caller.set(dw_ra, *word);
+    if (!leads_on(caller)) continue;
     context = caller;
     trust = Trust::scan;
     return true;

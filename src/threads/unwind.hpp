@@ -61,6 +61,9 @@ class Unwinder {
   bool step_to_other_stack(Context& context);
   bool step_by_scan(Context& context, Trust& trust);
   bool plausible_return(Addr pc);
+  bool begins_something(Addr pc);
+  bool returns_into_made_code(Addr pc, std::uint64_t frame_pointer);
+  bool leads_on(const Context& guess);
 
   const MemoryImage& image_;
   Rules& rules_;

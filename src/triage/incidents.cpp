@@ -8,6 +8,7 @@
 #include <span>
 
 #include "base/digest.hpp"
+#include "base/text.hpp"
 
 namespace coldcase::triage {
 namespace {
@@ -31,6 +32,28 @@ std::size_t split(std::string_view text, char at, std::span<std::string_view> fi
     if (end == std::string_view::npos) return count;
     text.remove_prefix(end + 1);
   }
+}
+
+constexpr std::size_t most_members = 256, most_name = 4096;
+
+std::string hex_of(std::string_view bytes) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += {digits[byte >> 4], digits[byte & 15]};
+  }
+  return text;
+}
+
+bool parse_hex(std::string_view text, std::string& bytes) {
+  if (text.size() % 2 != 0 || text.size() > 2 * most_name || !is_hex(text)) return false;
+  for (; !text.empty(); text.remove_prefix(2)) {
+    unsigned value = 0;
+    std::from_chars(text.data(), text.data() + 2, value, 16);
+    bytes += static_cast<char>(value);
+  }
+  return true;
 }
 
 // "12,13"; empty for none.
@@ -67,24 +90,55 @@ ByNumber index_numbers(const std::vector<const Identified*>& cores) {
 
 }  // namespace
 
+std::string identity_line(const CoreIdentity& identity) {
+  std::array<std::string, 3> last{identity.job, "", hex_of(identity.member)};
+  for (const std::int64_t thread : identity.threads)
+    last[1] += (last[1].empty() ? "" : ",") + std::to_string(thread);
+  std::string line =
+      identity.content + '\t' + std::to_string(identity.pid) + '\t' + std::to_string(identity.ppid);
+  for (const std::string& field : last) line += '\t' + field;
+  while (line.ends_with('\t')) line.pop_back();
+  return line + '\n';
+}
+
 bool parse_identity(std::string_view line, Identified& into) {
   while (line.ends_with('\n')) line.remove_suffix(1);
-  std::array<std::string_view, 5> fields;
+  std::array<std::string_view, 6> fields;
   const std::size_t count = split(line, '\t', fields);
   if (count < 3 || count > fields.size()) return false;
   Identified found;
   if (fields[0].size() != 64 || !is_hex(fields[0])) return false;
   if (!parse_number(fields[1], found.pid) || !parse_number(fields[2], found.ppid)) return false;
   if (!fields[3].empty() && (fields[3].size() != 16 || !is_hex(fields[3]))) return false;
-  if ((count == 4 && fields[3].empty()) || (count == 5 && fields[4].empty())) return false;
+  if (count > 3 && fields[count - 1].empty()) return false;
   if (!parse_numbers(fields[4], found.threads)) return false;
+  if (!parse_hex(fields[5], found.member)) return false;
   into.identity = std::string(fields[0]);
   into.pid = found.pid;
   into.ppid = found.ppid;
   into.job = std::string(fields[3]);
   into.threads = std::move(found.threads);
+  into.member = std::move(found.member);
   into.is_core = true;
   return true;
+}
+
+std::vector<Identified> parse_identities(std::string_view text, const Candidate& file) {
+  std::vector<Identified> found;
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size() - 1);
+    Identified one;
+    one.file = file;
+    if (found.size() == most_members || !parse_identity(text.substr(0, end + 1), one)) return {};
+    if (!one.member.empty()) {
+      one.file.path += ":" + one.member;
+      one.file.shown += ":" + clean_text(one.member);
+      one.file.folder = file.shown;
+    }
+    found.push_back(std::move(one));
+    text.remove_prefix(end + 1);
+  }
+  return found;
 }
 
 std::vector<Incident> group_incidents(const std::vector<Identified>& identified) {

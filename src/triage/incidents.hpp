@@ -2,6 +2,7 @@
 // belong together.
 #pragma once
 
+#include <coldcase/inspect.hpp>
 #include <coldcase/triage.hpp>
 
 #include "triage/find_inputs.hpp"
@@ -12,6 +13,7 @@ namespace coldcase::triage {
 // What `identify` printed of one file; hostile until parsed.
 struct Identified {
   Candidate file;
+  std::string member;  // of an archive with several cores: this one's name
   bool is_core = false;
   std::string identity;  // of the content
   std::int64_t pid = 0, ppid = 0;
@@ -20,9 +22,16 @@ struct Identified {
   Outcome outcome;                    // of the worker, when it is none
 };
 
-// Parses one line of `coldcase worker identify`: identity, pid, ppid, job and thread numbers, with
-// tabs between; the last two may be missing. False when it makes no sense.
+// A line of `coldcase worker identify`: identity, pid, ppid, job, thread numbers with commas, the
+// member's name in hex, with tabs between; what is empty at the end is left out.
+std::string identity_line(const CoreIdentity& identity);
+
+// Parses one. False when it makes no sense.
 bool parse_identity(std::string_view line, Identified& into);
+
+// What a worker printed of `file`, the cores of an archive each as ARCHIVE:MEMBER; empty when any
+// line makes no sense.
+std::vector<Identified> parse_identities(std::string_view text, const Candidate& file);
 
 // Files of one incident: copies count once; of one folder, parent and child and the ranks of a job
 // belong together.

@@ -19,6 +19,9 @@ using namespace triage;
 using Clock = std::chrono::steady_clock;
 using Progress = std::function<void(const TriageProgress&)>;
 
+// Of the output of `identify`: a core's thread numbers, and an archive's cores, are many.
+constexpr std::size_t identity_bytes = std::size_t{1} << 20;
+
 std::vector<std::string> command_of(const TriageOptions& options, std::string_view verb,
                                     const std::vector<std::string>& files) {
   std::vector<std::string> command = options.worker;
@@ -32,25 +35,28 @@ std::vector<std::string> command_of(const TriageOptions& options, std::string_vi
 
 std::vector<Identified> identify(const std::vector<Candidate>& files, const TriageOptions& options,
                                  const std::atomic<bool>& stop) {
-  std::vector<Identified> identified;
+  std::vector<std::vector<Identified>> by_file(files.size());
   std::vector<std::vector<std::string>> commands;
-  for (const Candidate& file : files) {
-    identified.emplace_back();
-    identified.back().file = file;
+  commands.reserve(files.size());
+  for (const Candidate& file : files)
     commands.push_back(command_of(options, "identify", {file.path}));
-  }
-  const WorkerLimits limits{options.seconds, options.memory_bytes, 4096};
+  const WorkerLimits limits{options.seconds, options.memory_bytes, identity_bytes};
   const auto done = [&](std::size_t i, const Outcome& outcome) {
     const bool fine = outcome.end == Outcome::End::exited && outcome.code == 0;
-    if (fine && parse_identity(outcome.output, identified[i])) return;
-    identified[i].outcome = outcome;
+    if (fine) by_file[i] = parse_identities(outcome.output, files[i]);
+    if (!by_file[i].empty()) return;
+    Identified& one = by_file[i].emplace_back();
+    one.file = files[i];
+    one.outcome = outcome;
     // A worker that did not say "this is no core" (65) was stopped by the input: the input is a
     // row.
-    if (outcome.end != Outcome::End::exited || outcome.code != 65)
-      identified[i].file.expected = true;
+    if (outcome.end != Outcome::End::exited || outcome.code != 65) one.file.expected = true;
   };
   run_workers(
       commands, options.jobs, limits, done, [](std::size_t) {}, stop);
+  std::vector<Identified> identified;
+  for (std::vector<Identified>& some : by_file)
+    std::ranges::move(some, std::back_inserter(identified));
   return identified;
 }
 

@@ -195,7 +195,8 @@ def collectors(bench: Bench) -> Problems:
 
 @check
 def triage_of_artifacts(bench: Bench) -> Problems:
-    """Packed cores and archives among logs, packed logs too: each core is one row."""
+    """Packed cores and archives among logs, packed logs too: each core is one row, also those of
+    one archive that have nothing to do with each other."""
     if b"__asan_init" in read(bench.program):
         raise makecore.CannotMake("a sanitizer does not fit into a worker's limits")
     one, two = bench.core("abba_mutex", "kernel"), bench.core("founding_case", "kernel")
@@ -203,6 +204,7 @@ def triage_of_artifacts(bench: Bench) -> Problems:
     os.makedirs(folder, exist_ok=True)
     for name, content in (("core.1.xz", lzma.compress(read(one.path), preset=0)),
                           ("job.tar.gz", tar({"core": read(two.path), "log": b"text"}, "w:gz")),
+                          ("night.tar", tar({"a/core": read(one.path), "b/core": read(two.path)})),
                           ("log.gz", gzip.compress(b"a log\n" * 1000)), ("log.txt", b"a log\n"),
                           ("empty.tar", tar({"log": b"text"}))):
         with open(os.path.join(folder, name), "wb") as file:
@@ -261,6 +263,7 @@ def what_is_no_core(bench: Bench) -> Problems:
     """Each is named, with what reads it."""
     problems: Problems = []
     for name, head, word in (("a.dmp", b"MDMP\x93\xa7", "minidump"), ("m", b"\xcf\xfa\xed\xfe", "Mach-O"),
+                             ("c.img", b"gVisorSF\0\0", "gVisor"),
                              ("w.dmp", b"PAGEDU64", "Windows"), ("perf.data", b"PERFILE2", "perf"),
                              ("h.hprof", b"JAVA PROFILE 1.0.2\0", "heap dump"),
                              ("a.7z", b"7z\xbc\xaf\x27\x1c", "7z"),

@@ -15,6 +15,13 @@ if(COLDCASE_TEST_PYTHON)
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/stacks_test.py --program $<TARGET_FILE:coldcase_program>
             --oracle $<TARGET_FILE:oracle> --work ${PROJECT_BINARY_DIR}/live/stacks)
   set_tests_properties(live_stacks PROPERTIES LABELS live TIMEOUT 600 SKIP_RETURN_CODE 77)
+  # Every stack against gdb's, and stacks without unwind tables (musl, static, deep, Go, V8, Java).
+  foreach(name IN ITEMS gdb_frames frames)
+    add_test(NAME live_${name}
+      COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py
+              --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${name})
+    set_tests_properties(live_${name} PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77)
+  endforeach()
   foreach(name IN ITEMS inputs inspect packed report capture sockets debuginfod)
     add_test(NAME live_${name}
       COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py

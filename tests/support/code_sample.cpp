@@ -110,6 +110,7 @@ const View& CodeSample::view() {
   module.range = {Addr{text}, Addr{text + 0x1000}};
   module.file = ElfFile::from_memory(bytes, "/sample");
   if (!module.file) throw std::runtime_error("the sample is no ELF file");
+  module.headers = module.file->program_headers();
   parts.modules.list.push_back(std::move(module));
   parts.image = MemoryImage({Extent{{Addr{text}, Addr{text + 0x1000}},
                                     bytes.subspan(file_text, 0x1000),

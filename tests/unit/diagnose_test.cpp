@@ -622,6 +622,14 @@ TEST_CASE("a lock without a known owner leaves the verdict open", "[diagnose]") 
     incident.at(waiter).wait->ends = Ends::timeout;
     CHECK(diagnosed(incident).verdict.kind == VerdictKind::none);
   }
+  SECTION("free, and a thread that runs may wake the next") {
+    incident.at(x).state = LockState::free;
+    CHECK(diagnosed(incident).verdict.kind == VerdictKind::inconclusive);
+    incident.thread("releasing", ThreadState::running);
+    CHECK(diagnosed(incident).verdict.kind == VerdictKind::none);
+    incident.at(x).state = LockState::locked;
+    CHECK(diagnosed(incident).verdict.kind == VerdictKind::inconclusive);
+  }
   SECTION("idle, in its pool") {
     incident.at(waiter).state = ThreadState::idle;
     CHECK(diagnosed(incident).verdict.kind == VerdictKind::none);

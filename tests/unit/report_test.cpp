@@ -284,6 +284,7 @@ TEST_CASE("text is wrapped at spaces, then at marks, then anywhere") {
   CHECK(wrapped("one two three", 8) == std::vector<std::string>{"one two", "three"});
   CHECK(wrapped("abcdefghijkl", 8) == std::vector<std::string>{"abcdefgh", "ijkl"});
   CHECK(wrapped("dir/sub/file", 8) == std::vector<std::string>{"dir/sub/", "file"});
+  CHECK(wrapped("bank.orders", 8) == std::vector<std::string>{"bank.", "orders"});
   CHECK(wrapped("ääääääääää", 8) == std::vector<std::string>{"ääääääää", "ää"});
 }
 

@@ -123,6 +123,35 @@ TEST_CASE("a hostile worker's line is no identity", "[triage]") {
   }
 }
 
+TEST_CASE("what a worker prints is read back, of an archive each core", "[triage]") {
+  CoreIdentity first, second;
+  first.content = identity_of('a');
+  first.pid = 12;
+  first.threads = {13, 14};
+  first.member = "a folder/core\t1\n";
+  second.content = identity_of('b');
+  second.member = "core.2";
+  const triage::Candidate file{"/any/job.tar", "job.tar", "", false};
+  const std::string text = triage::identity_line(first) + triage::identity_line(second);
+  const auto found = triage::parse_identities(text, file);
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].file.path == "/any/job.tar:a folder/core\t1\n");
+  CHECK(found[0].threads == first.threads);
+  CHECK(found[1].file.shown == "job.tar:core.2");
+  CHECK(found[1].file.folder == "job.tar");
+  CHECK(triage::parse_identities(text + "x\n", file).empty());
+  CHECK(triage::parse_identities("", file).empty());
+  for (std::size_t cut = 0; cut < text.size(); ++cut)
+    CHECK(triage::parse_identities(text.substr(0, cut), file).size() <= 2);
+
+  first.member.clear();
+  first.threads.clear();
+  CHECK(triage::identity_line(first) == identity_of('a') + "\t12\t0\n");
+  const auto alone = triage::parse_identities(triage::identity_line(first), file);
+  REQUIRE(alone.size() == 1);
+  CHECK(alone[0].file.path == "/any/job.tar");
+}
+
 TEST_CASE("a line that is refused leaves nothing behind", "[triage]") {
   Identified into;
   CHECK_FALSE(triage::parse_identity(identity_of('a') + "\t12\tx", into));

@@ -1,5 +1,7 @@
 #include "lens/cpython/awaited.hpp"
 
+#include <algorithm>
+
 #include "lens/cpython/stdlib_waits.hpp"
 
 namespace coldcase::cpython {
@@ -69,6 +71,11 @@ std::optional<SemLock> read_semlock(const Objects& objects, Addr at) {
                  fields->count,
                  fields->maximum,
                  fields->kind == 0};
+}
+
+bool refers_to(const Objects& objects, const PythonFrame& frame, Addr object) {
+  const auto slots = read_slots(objects, frame);
+  return std::ranges::any_of(slots, [&](Addr slot) { return reached(objects, slot) == object; });
 }
 
 std::optional<Awaited> find_awaited(const Objects& objects, const PyThread& thread, Addr word) {

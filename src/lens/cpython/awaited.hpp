@@ -19,6 +19,9 @@ struct Awaited {
   std::uint64_t ident = 0;
 };
 
+// A local, a value on its stack, or what a bound method there is of, is the object.
+bool refers_to(const Objects& objects, const PythonFrame& frame, Addr object);
+
 std::optional<Awaited> find_awaited(const Objects& objects, const PyThread& thread, Addr word);
 
 // Whose end the word stands for, when it is the PyEvent of a ThreadHandle (threading._shutdown

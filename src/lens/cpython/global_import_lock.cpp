@@ -1,6 +1,8 @@
 // The global import lock, which imp.acquire_lock, os.fork and, for moments, every import take
 // (Python/import.c). It records its owner.
+#include <algorithm>
 #include <array>
+#include <span>
 
 #include "lens/cpython/object_waits.hpp"
 #include "lens/glibc/block_owner.hpp"
@@ -12,14 +14,55 @@ struct ImportLock {
   Addr at, owner_field;
 };
 
-// To 3.11 three statics of import.c, known by their symbols alone: import_lock (a pointer to a
-// sem_t), import_lock_thread, import_lock_level. A stripped interpreter does not tell.
+// To 3.11 three statics of import.c: import_lock (a pointer to a sem_t), import_lock_thread,
+// import_lock_level.
 std::optional<ImportLock> find_static(const LensContext& context, Addr word) {
   const Module* module = context.runtime().module;
   const auto lock = module != nullptr ? module->find_symbol("import_lock") : std::nullopt;
   const auto thread = lock ? module->find_symbol("import_lock_thread") : std::nullopt;
   if (!thread || context.view.image.read_pointer(*lock).value_or(Addr{}) != word)
     return std::nullopt;
+  return ImportLock{*lock, *thread};
+}
+
+// Where an instruction `opcode disp32(%rip) [immediate]` at `place` in the code points to.
+std::optional<std::uint64_t> relative_operand(Bytes code, std::size_t place,
+                                              std::span<const std::uint8_t> opcode,
+                                              std::span<const std::uint8_t> immediate,
+                                              Addr function) {
+  const std::size_t length = opcode.size() + 4 + immediate.size();
+  if (place + length > code.size()) return std::nullopt;
+  const auto same = [&code](std::size_t at, std::span<const std::uint8_t> wanted) {
+    return std::equal(wanted.begin(), wanted.end(), code.begin() + static_cast<std::ptrdiff_t>(at),
+                      [](std::uint8_t a, std::byte b) { return std::byte{a} == b; });
+  };
+  if (!same(place, opcode) || !same(place + opcode.size() + 4, immediate)) return std::nullopt;
+  const auto distance = parse_at<std::int32_t>(code, place + opcode.size());
+  if (!distance) return std::nullopt;
+  return function.value + place + length + static_cast<std::uint64_t>(std::int64_t{*distance});
+}
+
+// A stripped interpreter exports _PyImport_ReleaseLock, whose code names the statics: it loads
+// import_lock (mov disp32(%rip),%rdi) and stores PYTHREAD_INVALID_THREAD_ID into import_lock_thread
+// (movq $-1,disp32(%rip)). x86_64; that the pointer there is the word slept on proves the first.
+std::optional<ImportLock> find_by_code(const LensContext& context, Addr word) {
+  constexpr std::array<std::uint8_t, 3> load{0x48, 0x8b, 0x3d};
+  constexpr std::array<std::uint8_t, 3> store{0x48, 0xc7, 0x05};
+  constexpr std::array<std::uint8_t, 4> invalid{0xff, 0xff, 0xff, 0xff};
+  constexpr Size most = 160;  // 78 bytes in Debian's 3.11
+  const Module* module = context.runtime().module;
+  const auto release =
+      module != nullptr ? module->find_symbol("_PyImport_ReleaseLock") : std::nullopt;
+  if (!release) return std::nullopt;
+  const Bytes code = context.view.image.view(*release, most);
+  std::optional<Addr> lock, thread;
+  for (std::size_t place = 0; place < code.size() && !(lock && thread); ++place) {
+    if (const auto at = relative_operand(code, place, load, {}, *release);
+        at && context.view.image.read_pointer(Addr{*at}).value_or(Addr{}) == word)
+      lock = Addr{*at};
+    if (const auto at = relative_operand(code, place, store, invalid, *release)) thread = Addr{*at};
+  }
+  if (!lock || !thread) return std::nullopt;
   return ImportLock{*lock, *thread};
 }
 
@@ -63,6 +106,7 @@ ResourceId describe(const LensContext& context, const ImportLock& lock) {
 bool wait_for_import_lock(LensContext& context, std::size_t thread, Addr word) {
   auto lock = find_in_interpreter(context, word);
   if (!lock) lock = find_static(context, word);
+  if (!lock) lock = find_by_code(context, word);
   if (!lock) return false;
   WaitClaim claim{WaitKind::import_lock, {describe(context, *lock)}, 0, lock->at, {}};
   claim.text = "its futex word is that of the interpreter's global import lock";

@@ -55,10 +55,9 @@ class Labels {
 
   void run() {
     for (const ResourceId id : unnamed_) names_[id] = from_users(id);
+    count_users();
     look_everywhere();
-    for (const ResourceId id : unnamed_) {
-      for (const std::string& name : names_[id].all()) ++users_[full_name(id, name)];
-    }
+    count_users();
     for (const ResourceId id : unnamed_) set_label(id);
     for (const auto& [lock, condition] : condition_of_) set_label_of_part(lock, condition);
   }
@@ -88,13 +87,27 @@ class Labels {
     return std::move(search.of(address_of(id)));
   }
 
-  // Those that somebody waits for and that their users call by a local name at best: once through
-  // the frames of all threads and the globals of all modules.
+  void count_users() {
+    users_.clear();
+    for (const ResourceId id : unnamed_) {
+      for (const std::string& name : names_[id].all()) ++users_[full_name(id, name)];
+    }
+  }
+
+  bool is_ambiguous(ResourceId id) const {
+    return std::ranges::all_of(names_.at(id).all(), [&](const std::string& name) {
+      return users_.at(full_name(id, name)) > 1;
+    });
+  }
+
+  // Those that somebody waits for and that their users call by a local name at best, or as they
+  // call others: once through the frames of all threads and the globals of all modules.
   void look_everywhere() {
     std::vector<ResourceId> vague;
     std::vector<Addr> wanted;
     for (const ResourceId id : unnamed_) {
-      if (names_[id].telling() || context_.ledger.resource(id).waiters.empty()) continue;
+      if (context_.ledger.resource(id).waiters.empty()) continue;
+      if (names_[id].telling() && !is_ambiguous(id)) continue;
       vague.push_back(id);
       wanted.push_back(address_of(id));
     }
@@ -112,8 +125,8 @@ class Labels {
 
   // What another thread calls its local variable is no help to the reader.
   static void add_found(Names& names, Names& found) {
-    names.typed = std::move(found.typed);
-    names.globals = std::move(found.globals);
+    if (names.typed.empty()) names.typed = std::move(found.typed);
+    names.globals.insert(names.globals.end(), found.globals.begin(), found.globals.end());
     if (names.paths.empty()) names.paths = std::move(found.paths);
     if (names.empty()) names.locals = std::move(found.locals);
   }

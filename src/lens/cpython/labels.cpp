@@ -58,9 +58,9 @@ bool is_library(const PythonFrame& frame, const std::string& module) {
 }  // namespace
 
 std::vector<std::string> Names::all() const {
-  std::vector<std::string> names = typed;
-  for (const auto* more : {&globals, &paths, &locals})
-    names.insert(names.end(), more->begin(), more->end());
+  std::vector<std::string> names;
+  for (const auto* more : {&typed, &globals, &paths, &locals})
+    for (const std::string& name : *more) add(names, name);
   return names;
 }
 

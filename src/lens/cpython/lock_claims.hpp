@@ -14,6 +14,7 @@ struct Claim {
   enum class By : std::uint8_t {
     chain,      // its own frames
     iteration,  // it iterates over a suspended generator that holds it
+    arrival,    // it stands in a call that takes it, and does not sleep on it any more
     reference,  // a frame refers to a suspended generator, or to an ExitStack, that holds it
   } by = By::chain;
   bool waits = false;                              // the thread itself waits for the lock

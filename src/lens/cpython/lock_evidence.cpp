@@ -1,8 +1,10 @@
 #include "lens/cpython/lock_evidence.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "base/text.hpp"
+#include "lens/cpython/awaited.hpp"
 
 namespace coldcase::cpython {
 namespace {
@@ -217,6 +219,30 @@ std::vector<Claim> LockEvidence::claims_on(const LockKey& key) {
     weigh_claims(claims, doubts);
   std::set<std::size_t> told;
   std::erase_if(claims, [&](const Claim& claim) { return !told.insert(claim.thread).second; });
+  return claims;
+}
+
+std::vector<Claim> LockEvidence::arrivals_on(const LockKey& key) {
+  static constexpr std::array takes{Op::call, Op::call_keywords, Op::call_unpacked, Op::before_with,
+                                    Op::setup_with};
+  std::vector<Claim> claims;
+  for (std::size_t c = 0; c < chains_.size() && waited(key); ++c) {
+    const Chain& chain = chains_[c];
+    const auto& wait = context_.ledger.thread(context_.view.thread_id(chain.thread)).wait;
+    if (chain.frames.empty() || (wait && wait->kind != WaitKind::gil)) continue;
+    const PythonFrame& frame = chain.frames.front();
+    const Routine& routine = lookup_.text_of(*frame.code).routine;
+    const auto at = routine.find(frame.lasti);
+    if (!at || std::ranges::find(takes, routine.instructions[*at].op) == takes.end() ||
+        !refers_to(context_.objects(), frame, key.object))
+      continue;
+    Claim claim;
+    claim.thread = chain.thread;
+    claim.chain = c;
+    claim.by = Claim::By::arrival;
+    claim.holding.key = key;
+    claims.push_back(std::move(claim));
+  }
   return claims;
 }
 

@@ -23,6 +23,9 @@ class LockEvidence {
   bool waited(const LockKey& key) const { return waited_.contains(key); }
   // Weighed, the surest first, one for each thread.
   std::vector<Claim> claims_on(const LockKey& key);
+  // Of a lock without claims: between its wake-up and the next step of its frame, which may take
+  // the GIL first, a thread has the lock and nothing in its frame tells.
+  std::vector<Claim> arrivals_on(const LockKey& key);
   std::vector<Stray> strays_of(const LockKey& key);
   const PythonFrame& frame_of(const Claim& claim) const;
   // Its index in the thread's merged stack.

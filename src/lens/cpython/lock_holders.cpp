@@ -1,4 +1,5 @@
-// Who holds Python's locks that record no owner, written into the ledger with what speaks for it.
+// Who holds Python's locks that record no owner, and where owners that are recorded took theirs,
+// written into the ledger with what speaks for it.
 #include <algorithm>
 
 #include "base/text.hpp"
@@ -10,10 +11,21 @@ namespace {
 constexpr std::int64_t semlock_count = 32, semlock_maxvalue = 36;  // ints of SemLockObject
 constexpr std::size_t most_strays = 3;
 
+// The lock at one place of a resource that is waited for; nothing for what is no lock of Python's.
+std::optional<LockKey> key_at(const Objects& objects, WaitKind kind, Addr at) {
+  if (kind == WaitKind::semlock) return LockKey{LockKey::Kind::shared, at, Addr{}};
+  const bool counts = kind == WaitKind::python_condition || kind == WaitKind::semaphore;
+  if (counts && objects.find_attribute(at, "_value"))
+    return LockKey{LockKey::Kind::semaphore, at, at};
+  const std::string& type = objects.type_name(at);
+  if (type == "_thread.RLock") return LockKey{LockKey::Kind::recursive, at, at};
+  return type == "_thread.lock" ? std::optional(LockKey{LockKey::Kind::lock, at, at})
+                                : std::nullopt;
+}
+
 // Locks that threads of this process wait for, and who does.
 std::map<LockKey, std::vector<std::size_t>> waited_locks(const LensContext& context) {
   std::map<LockKey, std::vector<std::size_t>> waited;
-  const Objects& objects = context.objects();
   const std::size_t threads = context.view.core.threads.size();
   for (std::size_t i = 0; i < threads; ++i) {
     const auto& wait = context.ledger.thread(context.view.thread_id(i)).wait;
@@ -26,17 +38,8 @@ std::map<LockKey, std::vector<std::size_t>> waited_locks(const LensContext& cont
       const ResourceFact& resource = context.ledger.resource(id);
       for (const Place& place : resource.at) {
         if (place.process != context.view.process) continue;
-        LockKey key{LockKey::Kind::lock, place.address, place.address};
-        const std::string& type = objects.type_name(place.address);
-        if (resource.kind == WaitKind::semlock)
-          key = {LockKey::Kind::shared, place.address, Addr{}};
-        else if ((resource.kind == WaitKind::python_condition ||
-                  resource.kind == WaitKind::semaphore) &&
-                 objects.find_attribute(place.address, "_value"))
-          key.kind = LockKey::Kind::semaphore;
-        else if (type != "_thread.lock")
-          continue;
-        waited[key].push_back(i);
+        if (const auto key = key_at(context.objects(), resource.kind, place.address))
+          waited[*key].push_back(i);
       }
     }
   }
@@ -76,6 +79,8 @@ std::string claim_text(const Claim& claim, const PythonFrame& frame) {
       return who + " iterates over " + claim.holding.way;
     case Claim::By::reference:
       return who + " refers to " + claim.holding.way;
+    case Claim::By::arrival:
+      return who + " stands in a call that takes it and does not sleep on it: it may have got it";
     case Claim::By::chain:
       break;
   }
@@ -101,18 +106,22 @@ std::string source_of(const LensContext& context, const Claim& claim) {
          ", CPython " + context.runtime().version;
 }
 
-void add_claim(LensContext& context, const LockEvidence& evidence, ResourceId resource,
-               const Claim& claim) {
-  const PythonFrame& frame = evidence.frame_of(claim);
-  const ThreadId thread = context.view.thread_id(claim.thread);
+Evidence evidence_of(const LensContext& context, const LockEvidence& evidence, ResourceId resource,
+                     const Claim& claim) {
   Evidence known;
-  known.claim = claim_text(claim, frame);
+  known.claim = claim_text(claim, evidence.frame_of(claim));
   known.basis = claim.basis();
-  known.thread = thread;
+  known.thread = context.view.thread_id(claim.thread);
   known.frame = evidence.merged_frame_of(claim);
   known.resource = resource;
   known.address = claim.holding.key.at;
   known.source = source_of(context, claim);
+  return known;
+}
+
+void add_claim(LensContext& context, const LockEvidence& evidence, ResourceId resource,
+               const Claim& claim) {
+  Evidence known = evidence_of(context, evidence, resource, claim);
   Hold hold;
   hold.resource = resource;
   hold.frame = known.frame;
@@ -120,13 +129,33 @@ void add_claim(LensContext& context, const LockEvidence& evidence, ResourceId re
   hold.confidence = claim.confidence;
   hold.basis = claim.basis();
   hold.evidence = {context.ledger.add_evidence(std::move(known))};
-  context.ledger.add_hold(thread, hold);
+  context.ledger.add_hold(context.view.thread_id(claim.thread), hold);
+}
+
+// Where the owner that an RLock records took it: the outermost of the places that tell.
+void place_owner(LensContext& context, const LockEvidence& evidence, ResourceId resource,
+                 const std::vector<Claim>& claims) {
+  for (const Claim& claim : claims) {
+    const ThreadId thread = context.view.thread_id(claim.thread);
+    auto& holds = context.ledger.thread(thread).holds;
+    const auto hold = std::ranges::find(holds, resource, &Hold::resource);
+    if (hold == holds.end() || claim.by != Claim::By::chain || claim.holding.held != Held::yes ||
+        !claim.holding.line)
+      continue;
+    Evidence known = evidence_of(context, evidence, resource, claim);
+    hold->frame = known.frame;
+    hold->line = claim.holding.line;
+    hold->evidence.push_back(context.ledger.add_evidence(std::move(known)));
+    return;
+  }
 }
 
 void name_lock(LensContext& context, ResourceFact& fact, const PythonFrame& frame, Addr lock) {
   if (fact.label.find(" at 0x") == std::string::npos) return;
   const std::string name = name_in_frame(context.objects(), frame, lock);
-  if (!name.empty()) fact.label = "threading.Lock " + name;
+  const std::string type =
+      fact.kind == WaitKind::python_rlock ? "threading.RLock " : "threading.Lock ";
+  if (!name.empty()) fact.label = type + name;
 }
 
 void tell_strays(ResourceFact& fact, const std::vector<Stray>& strays) {
@@ -142,9 +171,11 @@ void tell_strays(ResourceFact& fact, const std::vector<Stray>& strays) {
 std::optional<ResourceId> taken_lock(LensContext& context, const LockKey& key) {
   const Objects& objects = context.objects();
   switch (key.kind) {
-    case LockKey::Kind::lock: {
+    case LockKey::Kind::lock:
+    case LockKey::Kind::recursive: {
       const auto lock = read_lock(objects, key.object);
-      if (!lock || !lock->locked || lock->recursive) return std::nullopt;
+      const bool recursive = key.kind == LockKey::Kind::recursive;
+      if (!lock || !lock->locked || lock->recursive != recursive) return std::nullopt;
       return lock_resource(context, *lock);
     }
     case LockKey::Kind::semaphore: {
@@ -174,13 +205,17 @@ void add_lock_holders(LensContext& context) {
   for (const LockKey& key : evidence.keys()) {
     const auto resource = taken_lock(context, key);
     if (!resource) continue;
-    const std::vector<Claim> claims = evidence.claims_on(key);
+    std::vector<Claim> claims = evidence.claims_on(key);
+    if (claims.empty()) claims = evidence.arrivals_on(key);
+    const bool recorded = key.kind == LockKey::Kind::recursive;
+    if (recorded) place_owner(context, evidence, *resource, claims);
     for (const Claim& claim : claims) {
-      add_claim(context, evidence, *resource, claim);
-      if (key.kind == LockKey::Kind::lock)
+      if (!recorded) add_claim(context, evidence, *resource, claim);
+      if (recorded || key.kind == LockKey::Kind::lock)
         name_lock(context, context.ledger.resource(*resource), evidence.frame_of(claim), key.at);
     }
-    if (claims.empty()) tell_strays(context.ledger.resource(*resource), evidence.strays_of(key));
+    if (claims.empty() && !recorded)
+      tell_strays(context.ledger.resource(*resource), evidence.strays_of(key));
   }
 }
 

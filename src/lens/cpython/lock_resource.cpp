@@ -22,6 +22,11 @@ ResourceId lock_resource(LensContext& context, const LockObject& lock) {
   fact.state = lock.locked ? LockState::locked : LockState::free;
   if (!lock.recursive) {
     fact.owner_unknown_code = "owner_not_recorded";
+    if (!lock.locked) {
+      fact.owner_unknown_text =
+          "its word says free: nobody has it, and who would wake the next waiter is not in sight";
+      return id;
+    }
     fact.owner_unknown_text =
         "a threading.Lock does not record who took it, and no frame tells: no with block of it is "
         "open, and no call of acquire() stands without its release. A thread that has ended, or "

@@ -65,6 +65,7 @@ std::optional<LockKey> LockUse::key_of(Addr object) {
   const Objects& objects = lookup_.objects();
   const std::string& type = objects.type_name(object);
   if (type == "_thread.lock") return LockKey{LockKey::Kind::lock, object, object};
+  if (type == "_thread.RLock") return LockKey{LockKey::Kind::recursive, object, object};
   if (type == "_multiprocessing.SemLock") {
     const auto handle = objects.image().read_pointer(offset_by(object, semlock_handle));
     if (!handle || handle->value == 0) return std::nullopt;

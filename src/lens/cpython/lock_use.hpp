@@ -12,10 +12,11 @@
 
 namespace coldcase::cpython {
 
-// Something that one party at a time (or so many) may have, and that records no owner.
+// Something that one party at a time (or so many) may have. Only a recursive one, an RLock, records
+// its owner; where that took it is looked for as with the others.
 struct LockKey {
-  enum class Kind : std::uint8_t { lock, semaphore, shared } kind = Kind::lock;
-  // threading.Lock: the object; Semaphore: the object; multiprocessing: the sem_t.
+  enum class Kind : std::uint8_t { lock, recursive, semaphore, shared } kind = Kind::lock;
+  // threading.Lock, RLock: the object; Semaphore: the object; multiprocessing: the sem_t.
   Addr at;
   Addr object;  // multiprocessing: the SemLock
   friend bool operator==(const LockKey& a, const LockKey& b) { return a.at == b.at; }

@@ -165,6 +165,46 @@ def sleeper_with_gil():
     libc.sleep(3600)  # mark: sleeper
 
 
+def asleep_without_end(tid):
+    """In futex, and without a timeout: on a lock, and not for a turn with the GIL."""
+    with open("/proc/self/task/%d/syscall" % tid) as file:
+        words = file.read().split()
+    return words[0] == "202" and int(words[4], 16) == 0
+
+
+@scenario("blocked-holder", kind="hang")
+def just_woken():
+    """A lock is released, and before the woken thread can go on the GIL is taken away for good."""
+    libc = ctypes.PyDLL(None)
+    guard, tids = threading.Lock(), []
+
+    def first():
+        says.thread()
+        says.waits("gil")
+        says.holds(guard, sure="hypothesis")
+        tids.append(says.gettid())
+        with guard:
+            pass
+
+    def second():
+        says.thread()
+        says.waits("python_lock", guard)
+        tids.append(says.gettid())
+        with guard:
+            pass
+
+    guard.acquire()
+    for number, waiter in enumerate((first, second)):
+        says.start(waiter)
+        while len(tids) == number or not asleep_without_end(tids[number]):
+            time.sleep(0.001)
+    says.thread(settles="nanosleep|clock_nanosleep")
+    says.holds(kind="gil")
+    says.ready(3)
+    guard.release()
+    libc.sleep(3600)
+
+
 class AtEnd:
     """Its __del__ runs when the interpreter, which is ending, clears the module it is in. That is
     one of its own: a daemon's frames keep this one's globals."""

@@ -182,7 +182,7 @@ class SlowQueue(queue.Queue):
     """Its items go to a slow place, under the queue's mutex."""
 
     def _put(self, item: object) -> None:
-        time.sleep(0.02)
+        time.sleep(0.5)
 
 
 orders = SlowQueue()
