@@ -63,6 +63,7 @@ InputFact refused(const std::string& path, const Error& error) {
 
 // One bad input among good ones is a row of the report, not its end. Throws when none is usable.
 std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options, Unpack unpack,
+                                               Debuginfod& servers,
                                                std::vector<InputFact>& unreadable) {
   std::vector<std::unique_ptr<Session>> sessions;
   std::optional<Error> first;
@@ -80,7 +81,7 @@ std::vector<std::unique_ptr<Session>> open_all(const AnalyzeOptions& options, Un
     for (Input& input : inputs) {
       const std::string name = input.path;
       try {
-        sessions.push_back(open_session(std::move(input), options));
+        sessions.push_back(open_session(std::move(input), options, &servers));
       } catch (const Error& error) {
         refuse(name, error);
       }
@@ -128,9 +129,20 @@ void note_unrelated(const std::vector<std::unique_ptr<Session>>& sessions, Analy
   }
 }
 
+void add_fetch_notes(const std::vector<std::unique_ptr<Session>>& sessions,
+                     const Debuginfod& servers, Ledger& ledger) {
+  const auto add = [&](const FetchNote& note) {
+    ledger.add_note(note.code, note.warning ? Severity::warning : Severity::info, note.text, {},
+                    note.advice, note.command);
+  };
+  for (const auto& session : sessions) std::ranges::for_each(session->fetch_notes, add);
+  std::ranges::for_each(servers.troubles(), add);
+}
+
 Analysis analyze_once(const AnalyzeOptions& options, Unpack unpack) {
   std::vector<InputFact> unreadable;
-  const auto sessions = open_all(options, unpack, unreadable);
+  Debuginfod servers(options.fetch);
+  const auto sessions = open_all(options, unpack, servers, unreadable);
 
   Analysis analysis;
   analysis.generator.version = std::string(library_version());
@@ -155,6 +167,7 @@ Analysis analyze_once(const AnalyzeOptions& options, Unpack unpack) {
   for (std::size_t i = 0; i < sessions.size(); ++i)
     add_side_car_input(processes[i]->view, sessions[i]->side_car_problem, ledger);
   for (InputFact& fact : unreadable) analysis.facts.inputs.push_back(std::move(fact));
+  add_fetch_notes(sessions, servers, ledger);
   mpi::look_at_mpi(processes, ledger);
   note_unrelated(sessions, analysis);
   find_polling(processes, ledger);

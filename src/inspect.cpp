@@ -166,13 +166,25 @@ Table lock_table(const Facts& facts) {
   return table;
 }
 
+// How it is known that the file is the one that was mapped.
+std::string rung_of(const ModuleFact& module) {
+  if (module.found == Found::missing) return {};
+  if (module.found == Found::core) return "saved in the core";
+  if (module.found == Found::mismatch) return "another build";
+  return module.identity.empty() ? "build-id" : "same layout";
+}
+
 Table module_table(const Facts& facts) {
-  Table table{{"base", "module", "found", "symbols", "build-id", "file"}, {}};
+  Table table{{"base", "module", "found", "identity", "symbols", "build-id", "file", "debug file",
+               "to get what is missing"},
+              {}};
   for (const ModuleFact& module : facts.modules) {
+    std::string debug = module.debug_file;
+    if (!module.supplement.empty()) debug += " with " + module.supplement;
     table.rows.push_back({module.mapped.empty() ? "" : hex(module.mapped.front().address.value),
-                          module.name, std::string(word(module.found)),
+                          module.name, std::string(word(module.found)), rung_of(module),
                           std::string(word(module.symbols)), module.build_id,
-                          module.file.empty() ? module.path : module.file});
+                          module.file.empty() ? module.path : module.file, debug, module.fetch});
   }
   return table;
 }

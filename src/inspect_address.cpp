@@ -252,7 +252,10 @@ std::vector<Section> inspect(const AnalyzeOptions& options, std::uint64_t number
       return thread_sections(analysis.facts, thread);
   }
   return reading_frames([&](Unpack unpack) {
-    const auto session = open_session(open_input(options.cores.front(), unpack), options);
+    FetchOptions again = options.fetch;  // what came is in the cache by now
+    again.seconds = std::min(again.seconds, 3.0);
+    Debuginfod servers(again);
+    const auto session = open_session(open_input(options.cores.front(), unpack), options, &servers);
     return address_sections(*session, analysis.facts, Addr{number});
   });
 }

@@ -46,7 +46,8 @@ void open_side_car(Session& session) {
 
 }  // namespace
 
-std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options) {
+std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options,
+                                      Debuginfod* servers) {
   auto session = std::make_unique<Session>();
   session->input = std::move(input);
   session->core = parse_core(session->input.content(), session->input.path);
@@ -61,6 +62,8 @@ std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options
   if (const std::string& recorded = session->input.executable; !recorded.empty())
     search.executables.push_back(std::string(base_name(recorded)) + "=" + recorded);
   session->modules = find_modules(core, session->saved, search);
+  if (servers != nullptr && servers->on())
+    session->fetch_notes = fetch_files(core, session->saved, search, session->modules, *servers);
   session->image = session->saved.with_files(file_extents(core, session->modules));
   session->threads =
       std::make_unique<Threads>(unwind_threads(core, session->image, session->modules));

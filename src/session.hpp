@@ -8,7 +8,7 @@
 #include "bytes/input.hpp"
 #include "core/core.hpp"
 #include "image/image.hpp"
-#include "modules/modules.hpp"
+#include "modules/fetch.hpp"
 #include "sidecar/side_car.hpp"
 #include "threads/threads.hpp"
 
@@ -25,9 +25,12 @@ struct Session {
   std::unique_ptr<Threads> threads;
   std::optional<SideCar> side_car;  // when one lies beside the core
   std::string side_car_problem;     // why the one that lies there is not used
+  std::vector<FetchNote> fetch_notes;
 };
 
 // Throws Error when the input is no core we can read; BadFrame as open_inputs says.
-std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options);
+// `servers` are those of the whole run: their time is one; null: none are asked.
+std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options,
+                                      Debuginfod* servers = nullptr);
 
 }  // namespace coldcase

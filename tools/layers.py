@@ -16,8 +16,8 @@ THIRD_PARTY = {
     "zstd.h": {"bytes", "capture"}, "sha256.h": {"base"},
     "gelf.h": {"modules", "threads"}, "libelf.h": {"modules", "threads"},
     "dwarf.h": {"modules", "threads"}, "elfutils/": {"modules", "threads"},
-    "libiberty/": {"modules"}, "capstone/": {"holders"},
-    "nlohmann/": {"sidecar", "report", "triage"}, "CLI/": {"cli"},
+    "libiberty/": {"modules"}, "lzma.h": {"modules"}, "capstone/": {"holders"},
+    "nlohmann/": {"sidecar", "modules", "report", "triage"}, "CLI/": {"cli"},
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^>"]+)[>"]', re.M)
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <coldcase/analysis.hpp>
+#include <coldcase/fetch.hpp>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ struct AnalyzeOptions {
   std::vector<std::string> sysroots;  // folders searched for mapped files before this machine's own
   std::vector<std::string>
       debug_dirs;          // folders with .build-id/; /usr/lib/debug is always searched
+  FetchOptions fetch;      // debuginfod servers; by default nobody is asked
   bool endpoints = false;  // tell the addresses of sockets' other ends: private by default
 };
 

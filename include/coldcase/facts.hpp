@@ -293,6 +293,9 @@ struct ModuleFact {
   std::vector<Place> mapped;
   Found found = Found::missing;
   std::string file;
+  std::string identity;  // "same_layout": no build-id tells that `file` is the one that was mapped
+  std::string debug_file;  // the separate file the names and lines are from
+  std::string supplement;  // dwz's common part of it
   SymbolLevel symbols = SymbolLevel::none;
   std::string fetch;
 };

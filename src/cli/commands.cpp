@@ -5,11 +5,11 @@
 #include <CLI/CLI.hpp>
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <sstream>
 
 #include "base/text.hpp"
 #include "cli/capture_command.hpp"
+#include "cli/fetch_options.hpp"
 #include "cli/look_commands.hpp"
 #include "cli/triage_command.hpp"
 
@@ -18,6 +18,7 @@ namespace {
 
 struct Arguments {
   AnalyzeOptions analyze;
+  FetchArguments fetch;
   ReportOptions report;
   std::vector<std::string> files;
   std::vector<std::string> cores;  // -c, as gdb takes it
@@ -45,6 +46,7 @@ void add_reading_options(CLI::App& command, Arguments& arguments) {
       .add_option("--debug-dir", arguments.analyze.debug_dirs,
                   "Look for .build-id/ files in this folder")
       ->allow_extra_args(false);
+  add_fetch_options(command, arguments.fetch);
 }
 
 void add_report_options(CLI::App& command, Arguments& arguments) {
@@ -382,6 +384,7 @@ int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& 
   } catch (const CLI::ParseError& error) {
     return app.exit(error, out, err) == 0 ? exit_none : exit_usage;
   }
+  arguments.analyze.fetch = make_fetch_options(arguments.fetch, err);
   if (commands.analyze->parsed()) return run_analyze(arguments, out);
   if (commands.render->parsed()) return run_render(arguments, out);
   if (commands.triage->parsed()) return run_triage_from(arguments, out, err);

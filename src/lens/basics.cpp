@@ -8,6 +8,7 @@
 #include "base/digest.hpp"
 #include "base/rings.hpp"
 #include "base/text.hpp"
+#include "modules/fetch.hpp"
 
 namespace coldcase {
 namespace {
@@ -118,9 +119,14 @@ ModuleFact module_fact(const View& view, const Module& module) {
   fact.build_id = module.build_id;
   fact.mapped.push_back({view.process, module.range.begin});
   fact.found = module.found;
-  if (module.file && module.found == Found::file && module.file->path() != module.path) {
+  const bool elsewhere = module.found == Found::file || module.found == Found::debuginfod;
+  if (module.file && elsewhere && module.file->path() != module.path) {
     fact.file = clean_text(shorten_home(module.file->path()));
   }
+  if (module.identity == Identity::same_layout) fact.identity = "same_layout";
+  if (module.debug) fact.debug_file = clean_text(shorten_home(module.debug->path()));
+  if (module.supplement) fact.supplement = clean_text(shorten_home(module.supplement->path()));
+  fact.fetch = supply_command(module);
   fact.symbols = module.level();
   return fact;
 }

@@ -5,6 +5,7 @@
 
 #include "base/text.hpp"
 #include "lens/basics.hpp"
+#include "modules/fetch.hpp"
 
 namespace coldcase {
 namespace {
@@ -46,7 +47,7 @@ void add_file_gaps(const View& view, Ledger& ledger) {
           "module-missing", Severity::warning,
           name +
               " is not on this machine: the frames in it have no names, and stacks may end there",
-          {view.module_id(&module)}, "supply it: " + option);
+          {view.module_id(&module)}, "supply it: " + option, supply_command(module));
     }
   }
   if (unverifiable > 0) {

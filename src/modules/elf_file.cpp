@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <coldcase/result.hpp>
+#include <cstddef>
+#include <cstring>
 
 #include "bytes/handles.hpp"
+#include "modules/separate.hpp"
 
 namespace coldcase {
 namespace {
@@ -16,6 +19,7 @@ constexpr std::size_t most_headers = 4096;
 // A debug file may hold more than this inflated; then its symbols have to do (native-waits.md 11).
 constexpr std::uint64_t most_inflated = std::uint64_t{256} << 20;
 constexpr std::uint64_t section_compressed = 0x800;  // SHF_COMPRESSED
+constexpr std::uint32_t section_without_bytes = 8;   // SHT_NOBITS
 
 }  // namespace
 
@@ -27,13 +31,7 @@ std::string parse_build_id(Bytes notes) {
     if (note->type == elf::nt_gnu_build_id && text_at(notes, sizeof(elf::NoteHeader)) == "GNU") {
       const Bytes id = slice(notes, desc_at, note->descsz);
       if (id.size() != note->descsz || id.size() > 64) return {};
-      std::string text;
-      for (const std::byte byte : id) {
-        constexpr char digits[] = "0123456789abcdef";
-        text += digits[std::to_integer<unsigned>(byte) >> 4];
-        text += digits[std::to_integer<unsigned>(byte) & 15];
-      }
-      return text;
+      return hex_digits(id);
     }
     notes = slice(notes, desc_at + desc_size, notes.size());
   }
@@ -81,6 +79,15 @@ std::unique_ptr<ElfFile> ElfFile::from_memory(Bytes bytes, std::string name, Wri
   return opened->parse() ? std::move(opened) : nullptr;
 }
 
+std::unique_ptr<ElfFile> ElfFile::from_buffer(std::vector<std::byte> bytes, std::string name) {
+  std::unique_ptr<ElfFile> opened{new ElfFile};
+  opened->path_ = std::move(name);
+  opened->owned_ = std::move(bytes);
+  opened->bytes_ = opened->owned_;
+  opened->writable_ = true;
+  return opened->parse() ? std::move(opened) : nullptr;
+}
+
 bool ElfFile::parse() {
   const auto header = parse_at<elf::Header>(bytes_, 0);
   if (!header || parse_at<std::uint32_t>(bytes_, 0) != std::uint32_t{0x464c457f}) return false;
@@ -108,10 +115,24 @@ bool ElfFile::parse() {
   return true;
 }
 
+// libdw 0.188 opens whatever path .gnu_debugaltlink names, a pipe as well, and does not look at the
+// build-id of what it gets. The supplement is found and proved by us; libdw is shown no such
+// section.
+void ElfFile::hide_alt_link() const {
+  for (std::size_t i = 0; i < sections_.size(); ++i) {
+    if (sections_[i].name != ".gnu_debugaltlink") continue;
+    const std::uint64_t at =
+        header_.shoff + i * sizeof(elf::SectionHeader) + offsetof(elf::SectionHeader, type);
+    const Bytes type = slice(bytes_, at, sizeof section_without_bytes);
+    if (type.size() == sizeof section_without_bytes)
+      std::memcpy(const_cast<std::byte*>(type.data()), &section_without_bytes, type.size());
+  }
+}
+
 const ElfSection* ElfFile::find_section(std::string_view name) const {
   for (const ElfSection& section : sections_) {
     // In a separate debug file the sections of the program itself are empty shells (SHT_NOBITS).
-    if (section.name == name && section.header.type != 8) return &section;
+    if (section.name == name && section.header.type != section_without_bytes) return &section;
   }
   return nullptr;
 }
@@ -190,6 +211,7 @@ Elf* ElfFile::elf() const {
   if (!tried_elf_) {
     tried_elf_ = true;
     elf_version(EV_CURRENT);
+    if (writable_) hide_alt_link();
     // libelf takes a char* and does not write to it as long as nothing is changed through the
     // handle.
     auto* image = reinterpret_cast<char*>(const_cast<std::byte*>(bytes_.data()));
@@ -249,8 +271,10 @@ Dwarf* ElfFile::dwarf() const {
   if (tried_dwarf_ || !writable_ || elf() == nullptr) return dwarf_.get();
   tried_dwarf_ = true;
   const bool worth = has_dwarf() || find_section(".debug_frame") != nullptr;
-  if (worth && inflated_bytes() <= most_inflated)
-    dwarf_.reset(dwarf_begin_elf(elf(), DWARF_C_READ, nullptr));
+  if (!worth || inflated_bytes() > most_inflated) return nullptr;
+  dwarf_.reset(dwarf_begin_elf(elf(), DWARF_C_READ, nullptr));
+  Dwarf* common = dwarf_ && supplement_ != nullptr ? supplement_->dwarf() : nullptr;
+  if (common != nullptr) dwarf_setalt(dwarf_.get(), common);
   return dwarf_.get();
 }
 

@@ -43,6 +43,7 @@ class ElfFile {
   enum class Writable : std::uint8_t { no, yes };
   static std::unique_ptr<ElfFile> from_memory(Bytes bytes, std::string name,
                                               Writable writable = Writable::no);
+  static std::unique_ptr<ElfFile> from_buffer(std::vector<std::byte> bytes, std::string name);
 
   const std::string& path() const { return path_; }
   Bytes bytes() const { return bytes_; }
@@ -73,6 +74,10 @@ class ElfFile {
 
   const GoTable* go_table() const;  // null when it is no Go program
 
+  // The file that dwz moved common parts of this one's DWARF to; it has to live as long. Before the
+  // first dwarf().
+  void set_supplement(const ElfFile* common) { supplement_ = common; }
+
   Elf* elf() const;              // null when libelf refuses it
   Dwarf_CFI* cfi() const;        // of .eh_frame; null when there is none
   Dwarf_CFI* debug_cfi() const;  // of .debug_frame; null when there is none
@@ -81,17 +86,20 @@ class ElfFile {
  private:
   ElfFile() = default;
   bool parse();
+  void hide_alt_link() const;
   void visit_table(std::string_view table, bool dynamic,
                    const std::function<void(const ElfSymbol&)>& visit) const;
 
   std::string path_;
   Mapping mapping_;
+  std::vector<std::byte> owned_;  // or this
   Bytes bytes_;
   bool writable_ = false;
   elf::Header header_{};
   std::vector<elf::ProgramHeader> headers_;
   std::vector<ElfSection> sections_;
   std::string build_id_;
+  const ElfFile* supplement_ = nullptr;
   mutable ElfHandle elf_;
   mutable DwarfHandle dwarf_;
   mutable CfiHandle cfi_;

@@ -1,6 +1,7 @@
 #include "modules/modules.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "base/text.hpp"
 #include "modules/link_map.hpp"
@@ -53,22 +54,6 @@ bool same_headers(const std::vector<elf::ProgramHeader>& one,
   return std::ranges::equal(one, other, alike);
 }
 
-// The identity ladder. Program headers are compared in any case: patchelf keeps a build-id.
-Identity compare(const Module& module, const ElfFile& file) {
-  if (!module.header_saved || !same_headers(module.headers, file.program_headers()))
-    return Identity::none;
-  if (!module.build_id.empty() && module.build_id == file.build_id()) return Identity::build_id;
-  if (module.build_id.empty() && file.build_id().empty()) return Identity::same_layout;
-  // patchelf (every repaired wheel) moves the note with the build-id into pages that no core saves,
-  // or leaves its program header behind: seen with PyPI's pyzmq 19 to 27. The core then tells none,
-  // and the whole header page is what is left to compare.
-  const Bytes page_of_file = slice(file.bytes(), 0, module.header_page.size());
-  if (module.build_id.empty() && module.header_page.size() == page &&
-      std::ranges::equal(module.header_page, page_of_file))
-    return Identity::same_layout;
-  return Identity::none;
-}
-
 void locate(Module& module, bool is_executable, const FileSearch& search) {
   for (const std::string& path :
        candidate_files(module.path, module.build_id, is_executable, search)) {
@@ -91,13 +76,6 @@ void locate(Module& module, bool is_executable, const FileSearch& search) {
     module.found = Found::file;
     module.file = std::move(file);
     break;
-  }
-  if (module.file && module.file->has_symtab() && module.file->has_dwarf()) return;
-  for (const std::string& path : debug_files(module.path, module.build_id, search)) {
-    std::unique_ptr<ElfFile> debug = open_candidate(path, search);
-    if (!debug || debug->build_id() != module.build_id) continue;
-    module.debug = std::move(debug);
-    return;
   }
 }
 
@@ -128,6 +106,40 @@ std::optional<Module> module_at(const FileMapping& row, const MemoryImage& image
   return module;
 }
 
+// A library that something maps to read it, as debuggers and symbolizers do: where its code would
+// be, nothing is executable. It is no module, and its bss would hide the one that follows it.
+bool is_mapped_as_data(const Module& module, const std::vector<const Segment*>& by_address) {
+  for (const elf::ProgramHeader& load : module.headers) {
+    if (load.type != elf::pt_load || (load.flags & elf::flag_x) == 0) continue;
+    const Addr at = module.to_process(load.vaddr);
+    const auto above = std::ranges::upper_bound(
+        by_address, at, {}, [](const Segment* one) { return one->range.begin; });
+    if (above == by_address.begin()) return false;
+    const Segment& segment = **(above - 1);
+    if (segment.range.contains(at)) return !segment.executable;
+  }
+  return false;
+}
+
+// One file may be mapped several times: in namespaces of their own (dlmopen), or from memory that
+// has no name (memfd). What is here of one is here of all.
+void share_files(Modules& modules) {
+  std::map<std::string_view, const Module*> here;
+  for (const Module& module : modules.list) {
+    if (module.file && module.found == Found::file) here.try_emplace(module.build_id, &module);
+  }
+  for (Module& module : modules.list) {
+    const auto other =
+        module.build_id.empty() || module.file ? here.end() : here.find(module.build_id);
+    if (other == here.end()) continue;
+    std::unique_ptr<ElfFile> file = ElfFile::open(other->second->file->path());
+    if (!file || compare(module, *file) != Identity::build_id) continue;
+    module.identity = Identity::build_id;
+    module.found = Found::file;
+    module.file = std::move(file);
+  }
+}
+
 void add_vdso(const Core& core, const MemoryImage& image, Modules& modules) {
   const auto at = core.auxv_value(elf::at_sysinfo_ehdr);
   if (!at || modules.find(Addr{*at}) != nullptr) return;
@@ -150,6 +162,22 @@ void add_vdso(const Core& core, const MemoryImage& image, Modules& modules) {
 
 }  // namespace
 
+// The identity ladder. Program headers are compared in any case: patchelf keeps a build-id.
+Identity compare(const Module& module, const ElfFile& file) {
+  if (!module.header_saved || !same_headers(module.headers, file.program_headers()))
+    return Identity::none;
+  if (!module.build_id.empty() && module.build_id == file.build_id()) return Identity::build_id;
+  if (module.build_id.empty() && file.build_id().empty()) return Identity::same_layout;
+  // patchelf (every repaired wheel) moves the note with the build-id into pages that no core saves,
+  // or leaves its program header behind: seen with PyPI's pyzmq 19 to 27. The core then tells none,
+  // and the whole header page is what is left to compare.
+  const Bytes page_of_file = slice(file.bytes(), 0, module.header_page.size());
+  if (module.build_id.empty() && module.header_page.size() == page &&
+      std::ranges::equal(module.header_page, page_of_file))
+    return Identity::same_layout;
+  return Identity::none;
+}
+
 std::string_view Module::name() const {
   return base_name(path);
 }
@@ -159,9 +187,23 @@ const ElfFile* Module::symbols() const {
   return file.get();
 }
 
+const ElfFile* Module::packed_symbols() const {
+  constexpr std::size_t most = std::size_t{64} << 20;
+  if (tried_packed) return packed.get();
+  tried_packed = true;
+  const ElfSection* section =
+      file && !debug && !file->has_symtab() ? file->find_section(".gnu_debugdata") : nullptr;
+  if (section == nullptr) return nullptr;
+  auto bytes =
+      unpack_debug_data(slice(file->bytes(), section->header.offset, section->header.size), most);
+  if (!bytes.empty()) packed = ElfFile::from_buffer(std::move(bytes), file->path());
+  return packed.get();
+}
+
 SymbolLevel Module::level() const {
   if ((file && file->has_dwarf()) || (debug && debug->has_dwarf())) return SymbolLevel::dwarf;
-  if ((file && file->has_symtab()) || debug) return SymbolLevel::full;
+  const bool full = file && (file->has_symtab() || file->find_section(".gnu_debugdata") != nullptr);
+  if (full || debug) return SymbolLevel::full;
   return file && file->has_dynsym() ? SymbolLevel::dynamic : SymbolLevel::none;
 }
 
@@ -190,10 +232,15 @@ std::optional<Addr> Modules::find_symbol(std::string_view wanted) const {
 
 Modules find_modules(const Core& core, const MemoryImage& image, const FileSearch& search) {
   Modules modules;
+  std::vector<const Segment*> by_address;
+  for (const Segment& segment : core.segments) by_address.push_back(&segment);
+  std::ranges::sort(by_address, {}, [](const Segment* one) { return one->range.begin; });
   for (const FileMapping& row : core.files) {
     // Later rows of a module lie inside the span its headers tell.
     if (row.offset != 0 || modules.find(row.range.begin) != nullptr) continue;
-    if (auto module = module_at(row, image)) modules.list.push_back(std::move(*module));
+    auto module = module_at(row, image);
+    if (module && !is_mapped_as_data(*module, by_address))
+      modules.list.push_back(std::move(*module));
   }
   add_vdso(core, image, modules);
   add_link_map_modules(core, image, modules);
@@ -204,6 +251,10 @@ Modules find_modules(const Core& core, const MemoryImage& image, const FileSearc
   if (main != nullptr) modules.executable = modules.index_of(main);
   for (Module& module : modules.list) {
     if (!module.file) locate(module, &module == main, search);
+  }
+  share_files(modules);
+  for (Module& module : modules.list) {
+    if (module.found != Found::core) find_debug_files(module, search);
   }
   return modules;
 }

@@ -12,6 +12,7 @@
 #include "core/core.hpp"
 #include "image/image.hpp"
 #include "modules/elf_file.hpp"
+#include "modules/separate.hpp"
 
 namespace coldcase {
 
@@ -37,15 +38,24 @@ struct Module {
   bool unverifiable = false;  // a file is here, and the core lacks the page that would identify it
   std::string rejected;       // the file that was refused, for the note
   std::unique_ptr<ElfFile> file;
-  std::unique_ptr<ElfFile> debug;  // separate debug file of the same build-id
+  std::unique_ptr<ElfFile> debug;       // separate debug file: of the same build-id, or CRC
+  std::unique_ptr<ElfFile> supplement;  // what dwz moved common DWARF to, by its build-id
+  std::string lacks_supplement;         // the build-id of the one that was not found
+  std::string refused_file;             // what a server sent for it, and is another file
 
   std::string_view name() const;
   Addr to_process(std::uint64_t file_address) const { return Addr{bias + file_address}; }
   std::uint64_t to_file(Addr at) const { return at.value - bias; }
   // The file whose symbol tables are the fullest.
   const ElfFile* symbols() const;
+  // The symbols of functions packed inside the file (.gnu_debugdata), unpacked when first asked
+  // for; null when there are none or fuller ones are here.
+  const ElfFile* packed_symbols() const;
   SymbolLevel level() const;
   std::optional<Addr> find_symbol(std::string_view name) const;
+
+  mutable std::unique_ptr<ElfFile> packed;
+  mutable bool tried_packed = false;
 };
 
 struct FileSearch {
@@ -80,6 +90,17 @@ std::vector<std::string> candidate_files(std::string_view recorded, std::string_
                                          bool is_executable, const FileSearch& search);
 std::vector<std::string> debug_files(std::string_view recorded, std::string_view build_id,
                                      const FileSearch& search);
+// For the name in .gnu_debuglink of the file opened at `opened`.
+std::vector<std::string> linked_files(std::string_view recorded, std::string_view opened,
+                                      std::string_view link, const FileSearch& search);
+std::vector<std::string> supplement_files(std::string_view opened, const AltLink& link,
+                                          const FileSearch& search);
+// How sure it is that `file` is what the core had mapped.
+Identity compare(const Module& module, const ElfFile& file);
+// The debug file and dwz's supplement for what the module has by now, as far as they are here.
+void find_debug_files(Module& module, const FileSearch& search);
+// False when it is not the one that the module's DWARF was split from.
+bool add_supplement(Module& module, std::unique_ptr<ElfFile> common);
 // Null when it cannot be opened or is no ELF file for us.
 std::unique_ptr<ElfFile> open_candidate(const std::string& path, const FileSearch& search);
 

@@ -71,7 +71,8 @@ void name_in_module(const Module& module, std::vector<Request>& requests) {
   std::vector<bool> named;
   named.reserve(requests.size());
   for (const Request& request : requests) named.push_back(!request.answer->symbol.empty());
-  if (module.debug) name_from_table(module, *module.debug, requests);
+  const ElfFile* fuller = module.debug ? module.debug.get() : module.packed_symbols();
+  if (fuller != nullptr) name_from_table(module, *fuller, requests);
   for (std::size_t i = 0; i < requests.size(); ++i) requests[i].answer->from_debug_file = !named[i];
   for (Request& request : requests) {
     // "pthread_join@@GLIBC_2.34": the version is the linker's business.

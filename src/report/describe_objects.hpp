@@ -88,6 +88,9 @@ void describe(Io& io, As<Io, ModuleFact>& module) {
   });
   io.must("found", module.found);
   io.may("file", module.file);
+  io.may("identified_by", module.identity);
+  io.may("debug_file", module.debug_file);
+  io.may("supplement", module.supplement);
   io.must("symbols", module.symbols);
   io.may("fetch", module.fetch);
 }

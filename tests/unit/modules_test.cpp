@@ -177,6 +177,8 @@ TEST_CASE("the order in which files are tried", "[modules]") {
       .executables = {"/given/worker"}, .sysroots = {"/root"}, .debug_dirs = {"/debug"}};
   CHECK(candidate_files("/usr/bin/worker", "abcdef", true, search) ==
         Paths{"/given/worker", "/root/usr/bin/worker", "/root/worker", "/usr/bin/worker",
+              "/root/usr/lib/.build-id/ab/cdef", "/root/usr/lib/debug/.build-id/ab/cdef",
+              "/usr/lib/.build-id/ab/cdef", "/usr/lib/debug/.build-id/ab/cdef",
               "/debug/.build-id/ab/cdef"});
 }
 
@@ -185,6 +187,9 @@ TEST_CASE("sysroots and folders in the order given", "[modules]") {
       .executables = {}, .sysroots = {"/one", "/two"}, .debug_dirs = {"/three", "/four"}};
   CHECK(candidate_files("/lib/a.so", "0123", false, search) ==
         Paths{"/one/lib/a.so", "/one/a.so", "/two/lib/a.so", "/two/a.so", "/lib/a.so",
+              "/one/usr/lib/.build-id/01/23", "/one/usr/lib/debug/.build-id/01/23",
+              "/two/usr/lib/.build-id/01/23", "/two/usr/lib/debug/.build-id/01/23",
+              "/usr/lib/.build-id/01/23", "/usr/lib/debug/.build-id/01/23",
               "/three/.build-id/01/23", "/four/.build-id/01/23"});
 }
 
