@@ -38,9 +38,10 @@ constexpr std::array foreigners{
             " is a heap dump of a Java machine (hprof): it holds objects, no native "
             "stacks. Take a core of the process: gcore PID"},
     Foreign{"heap profile:", " is a heap profile (gperftools), not a core dump; pprof reads it"},
-    Foreign{"gVisorSF",
-            " is a checkpoint of gVisor (runsc), not a core dump. Its processes leave no core: take "
-            "one inside the sandbox with gcore PID, or run the program once under runc"},
+    Foreign{
+        "gVisorSF",
+        " is a checkpoint of gVisor (runsc), not a core dump. Its processes leave no core: take "
+        "one inside the sandbox with gcore PID, or run the program once under runc"},
     Foreign{"!<arch>\n", " is a library of object files, or a .deb: unpack it first"},
     Foreign{"7z\xbc\xaf\x27\x1c", " is a 7z archive: unpack it first (7z x FILE)"},
     Foreign{"Rar!", " is a RAR archive: unpack it first (unrar x FILE)"},

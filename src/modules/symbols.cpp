@@ -7,8 +7,8 @@
 
 #include "base/text.hpp"
 #include "modules/dwarf_names.hpp"
-#include "modules/plt.hpp"
 #include "modules/places.hpp"
+#include "modules/plt.hpp"
 
 namespace coldcase {
 namespace {

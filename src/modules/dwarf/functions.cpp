@@ -5,17 +5,17 @@
 namespace coldcase::dwarf {
 namespace {
 
-constexpr std::uint64_t deepest_space = 8;  // of namespaces and classes
-constexpr int deepest_scope = 64;           // of nested blocks and inlines
-constexpr int longest_origin = 16;          // from an instance to what it is an instance of
+constexpr std::uint64_t deepest_space = 24;  // of namespaces, classes and functions
+constexpr int deepest_scope = 64;            // of nested blocks and inlines
 
 // How far in functions are looked for. GCC puts those with code beside the namespaces, clang into
-// them; going through all classes is what costs.
-enum class Reach : std::uint8_t { unit, namespaces, classes };
+// them, both put lambdas' into the function that has them; going through all classes is what costs.
+enum class Reach : std::uint8_t { unit, namespaces, classes, functions };
 
 bool holds_functions(std::uint16_t tag, Reach reach) {
   if (tag == DW_TAG_namespace) return reach != Reach::unit;
-  return reach == Reach::classes && (tag == DW_TAG_class_type || tag == DW_TAG_structure_type);
+  if (tag == DW_TAG_class_type || tag == DW_TAG_structure_type) return reach >= Reach::classes;
+  return reach == Reach::functions && (tag == DW_TAG_subprogram || tag == DW_TAG_lexical_block);
 }
 
 class Search {
@@ -106,7 +106,7 @@ std::vector<std::optional<Entry>> find_functions(const Unit& unit,
                                                  std::span<const std::uint64_t> sorted,
                                                  Budget& budget) {
   Search search(unit, sorted, budget);
-  for (const Reach reach : {Reach::unit, Reach::namespaces, Reach::classes}) {
+  for (const Reach reach : {Reach::unit, Reach::namespaces, Reach::classes, Reach::functions}) {
     if (!search.complete()) search.go_through(reach);
   }
   return search.take();
@@ -123,23 +123,6 @@ std::vector<Entry> find_inlined(const Unit& unit, const Entry& function, std::ui
     parent = *scope;
   }
   return inlined;
-}
-
-std::string_view name_of(const Unit& unit, const Entry& entry, const FindUnit& find_unit) {
-  for (const auto member : {&Entry::linkage_name, &Entry::name}) {
-    const Unit* of = &unit;
-    Entry at = entry;
-    for (int steps = 0; steps < longest_origin; ++steps) {
-      if (const std::string_view text = of->text_of(at.*member); !text.empty()) return text;
-      const auto target = of->target_of(at.origin ? at.origin : at.specification);
-      if (!target) break;
-      if (*target < of->header().begin || *target >= of->header().end) of = find_unit(*target);
-      const auto next = of == nullptr ? std::nullopt : of->entry_at(*target);
-      if (!next) break;
-      at = *next;
-    }
-  }
-  return {};
 }
 
 }  // namespace coldcase::dwarf

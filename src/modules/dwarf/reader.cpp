@@ -18,8 +18,8 @@ bool has_code(const UnitHeader& header) {
 // innermost executes the row's line, each caller the line of the call.
 class Teller {
  public:
-  Teller(const Unit& unit, const FindUnit& find_unit)
-      : unit_(unit), find_unit_(find_unit), lines_(LineTable::parse(unit)) {}
+  Teller(const Unit& unit, const FindUnit& find_unit, Budget& budget)
+      : unit_(unit), names_(find_unit, budget), lines_(LineTable::parse(unit)) {}
 
   const std::optional<LineTable>& lines() const { return lines_; }
 
@@ -27,14 +27,14 @@ class Teller {
             CodePlace& place) {
     Line where = line_of(row.file, row.line);
     for (std::size_t at = inlined.size(); at-- > 0;) {
-      place.inlines.push_back({name_of(unit_, inlined[at], find_unit_), where});
+      place.inlines.push_back({names_.of(unit_, inlined[at]), where});
       const auto line = constant_of(inlined[at].call_line);
       if (line && *line != 0)
         where = line_of(constant_of(inlined[at].call_file).value_or(nowhere),
                         static_cast<std::uint32_t>(*line));
     }
     place.where = where;
-    place.function = name_of(unit_, function, find_unit_);
+    place.function = names_.of(unit_, function);
   }
 
   Line line_of(std::uint64_t file, std::uint32_t line) const {
@@ -44,7 +44,7 @@ class Teller {
 
  private:
   const Unit& unit_;
-  const FindUnit& find_unit_;
+  Names names_;
   std::optional<LineTable> lines_;
 };
 
@@ -145,7 +145,7 @@ void Reader::read_unit(std::uint64_t offset, std::span<const std::uint64_t> sort
   const auto unit = header ? Unit::parse(sections_, *header, budget_) : std::nullopt;
   if (!unit) return;
   const FindUnit find_unit = [this](std::uint64_t wanted) { return unit_around(wanted); };
-  Teller teller(*unit, find_unit);
+  Teller teller(*unit, find_unit, budget_);
   std::vector<LineRow> rows(sorted.size());
   if (teller.lines()) rows = teller.lines()->rows_at(sorted, budget_);
   const auto functions = find_functions(*unit, sorted, budget_);

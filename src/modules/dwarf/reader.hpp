@@ -8,6 +8,7 @@
 
 #include "modules/dwarf/functions.hpp"
 #include "modules/dwarf/lines.hpp"
+#include "modules/dwarf/names.hpp"
 
 namespace coldcase::dwarf {
 
@@ -17,14 +18,14 @@ struct Line {
 };
 
 struct InlinedCode {
-  std::string_view name;  // of the debug information's bytes; mangled where it is
+  std::string name;  // as the debug information has it; mangled where it is
   Line where;
 };
 
 struct CodePlace {
   Line where;                        // of the real function
   std::vector<InlinedCode> inlines;  // innermost first
-  std::string_view function;         // the real function's name
+  std::string function;              // the real function's name
 };
 
 class Reader {

@@ -33,6 +33,8 @@ Value* place_of(Entry& entry, std::uint16_t name) {
       return &entry.lines;
     case DW_AT_comp_dir:
       return &entry.folder;
+    case DW_AT_language:
+      return &entry.language;
     case DW_AT_str_offsets_base:
       return &entry.text_base;
     case DW_AT_addr_base:
