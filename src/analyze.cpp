@@ -5,6 +5,7 @@
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 #include "holders/holders.hpp"
+#include "holders/native_locals.hpp"
 #include "holders/polling.hpp"
 #include "lens/basics.hpp"
 #include "lens/cpython/cpython.hpp"
@@ -172,8 +173,13 @@ Analysis analyze_once(const AnalyzeOptions& options, Unpack unpack) {
   note_unrelated(sessions, analysis);
   find_polling(processes, ledger);
   find_holders(processes, ledger);
+  if (options.locals) add_locals(processes, ledger);
   settle_waits(analysis.facts);
   diagnose(analysis);
+  if (options.locals) {
+    analysis.redaction.opted_in.emplace_back("locals");
+    analysis.generator.options["locals"] = "true";
+  }
   if (options.endpoints) {
     analysis.redaction.opted_in.emplace_back("endpoints");
     std::erase(analysis.redaction.left_out, "host names");

@@ -16,6 +16,7 @@ struct AnalyzeOptions {
   std::vector<std::string>
       debug_dirs;          // folders with .build-id/; /usr/lib/debug is always searched
   FetchOptions fetch;      // debuginfod servers; by default nobody is asked
+  bool locals = false;     // tell arguments and variables of native frames: private by default
   bool endpoints = false;  // tell the addresses of sockets' other ends: private by default
 };
 

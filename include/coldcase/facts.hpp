@@ -145,6 +145,14 @@ struct FinalizerFact {
   std::vector<EvidenceId> evidence;
 };
 
+// An argument or variable of a native frame, from DWARF: told only when asked for.
+struct LocalFact {
+  std::uint32_t frame = 0;  // index into the stack's frames
+  std::string name;
+  std::string type;   // "int", "char*"; empty unknown
+  std::string value;  // "7", "true", "0x55d0 \"text\"", "Queue at 0x7ffd"; escaped, bounded
+};
+
 struct ThreadFact {
   ProcessId process;
   bool captured = true;
@@ -168,6 +176,7 @@ struct ThreadFact {
   std::optional<CpuFrom> cpu_from;
   std::optional<std::uint64_t> age_ms;     // since it began, when the side-car was taken
   std::optional<bool> in_syscall;          // of one that is not asleep: in or just out of one
+  std::vector<LocalFact> locals;           // only when asked for
   std::optional<FinalizerFact> finalizer;  // the innermost it is in
 };
 

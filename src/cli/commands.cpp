@@ -292,6 +292,8 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
       app.add_subcommand("analyze", "Tell the story of one core, or of the cores of one incident");
   add_reading_options(*commands.analyze, arguments);
   add_report_options(*commands.analyze, arguments);
+  commands.analyze->add_flag("--locals", arguments.analyze.locals,
+                             "Tell arguments and variables of native frames (private by default)");
   commands.analyze->add_flag(
       "--endpoints", arguments.analyze.endpoints,
       "Tell the addresses of sockets' other ends (private by default); files "

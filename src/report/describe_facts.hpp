@@ -166,6 +166,14 @@ void describe(Io& io, As<Io, Api>& api) {
 }
 
 template <class Io>
+void describe(Io& io, As<Io, LocalFact>& local) {
+  io.must("frame", local.frame);
+  io.must("name", local.name);
+  io.may("type", local.type);
+  io.must("value", local.value);
+}
+
+template <class Io>
 void describe(Io& io, As<Io, ThreadFact>& thread) {
   io.identity(RefKind::thread);
   io.must("process", thread.process);
@@ -188,6 +196,7 @@ void describe(Io& io, As<Io, ThreadFact>& thread) {
   io.may("cpu_from", thread.cpu_from);
   io.may("age_ms", thread.age_ms);
   io.may("in_syscall", thread.in_syscall);
+  io.may("locals", thread.locals);
 }
 
 template <class Io>

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <coldcase/analysis.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,6 +59,7 @@ struct StackParty {
   StackId stack;
   const std::optional<Wait>& wait;
   const std::vector<Hold>& holds;
+  std::span<const LocalFact> locals = {};
 };
 // Frames with the waits and holds at them; interpreter's own and nameless frames folded.
 std::vector<StackLine> stack_lines(const Analysis& analysis, const StackParty& party);

@@ -35,6 +35,7 @@ class StackWriter {
       }
       frame(frame_at(i));
       events(i);
+      if (!interpreters_own(frame_at(i))) locals(i);
     }
     flush();
     ending();
@@ -147,6 +148,15 @@ class StackWriter {
     }
   }
 
+  void locals(std::uint32_t frame) {
+    std::string text;
+    for (const LocalFact& local : party_.locals) {
+      if (local.frame == frame)
+        text += (text.empty() ? "" : ", ") + local.name + " = " + local.value;
+    }
+    if (!text.empty()) event(text);
+  }
+
   std::string wait_text(const Wait& wait) const {
     std::string text = "waits for " + wait_target(analysis_, wait);
     if (!wait.on.empty()) text += holder_text(wait.on.front());
@@ -222,7 +232,8 @@ std::vector<StackBlock> stack_blocks(const Analysis& analysis,
   std::vector<StackBlock> blocks;
   for (const ThreadId id : threads) {
     const ThreadFact& thread = at(analysis, id);
-    std::vector<StackLine> lines = stack_lines(analysis, {thread.stack, thread.wait, thread.holds});
+    std::vector<StackLine> lines =
+        stack_lines(analysis, {thread.stack, thread.wait, thread.holds, thread.locals});
     const auto found =
         std::find_if(blocks.begin(), blocks.end(),
                      [&lines](const StackBlock& block) { return same_lines(block.lines, lines); });
