@@ -57,6 +57,22 @@ TEST_CASE("a report read back renders the same in every format") {
   }
 }
 
+TEST_CASE("variables stand under their frame, in both directions") {
+  Analysis analysis = ring_sample();
+  auto& threads = analysis.facts.threads;
+  const auto first =
+      std::ranges::find_if(threads, [](const ThreadFact& thread) { return thread.stack.known(); });
+  REQUIRE(first != threads.end());
+  first->locals = {{0, "count", "int", "42"}, {0, "name", "char*", "0x10 \"x\""}};
+  const std::string json = json_of(analysis);
+  const Analysis again = parse_report(json);
+  CHECK(json_of(again) == json);
+  RenderOptions all;
+  all.all_threads = true;
+  CHECK(has(text_of(again, all), "- count = 42, name = 0x10 \"x\""));
+  CHECK_FALSE(has(text_of(ring_sample(), all), "count = 42"));
+}
+
 TEST_CASE("JSON keeps the contract's shapes") {
   const auto json = nlohmann::json::parse(json_of(ring_sample()));
   CHECK(json["inputs"][0]["taken"]["at"] == "2026-11-20T04:10:31Z");
