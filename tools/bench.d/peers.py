@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, List
 
 Command = Callable[[str, str], List[str]]
-PLAIN = ["python", "native", "stripped", "different", "bigdwarf", "bigva"]  # no debugger reads what is packed
+PLAIN = ["python", "native", "stripped", "different", "bigdwarf", "bigva", "bigheap"]  # no debugger reads what is packed
 
 
 @dataclass
@@ -49,9 +49,9 @@ def first_line(command: List[str], environment: Dict[str, str]) -> str:
 
 def coldcase(program: str) -> List[Tool]:
     return [Tool("coldcase text", "P", lambda exe, core: [program, "analyze", core, "--threads", "all"],
-                 kinds=[*PLAIN, "packed"], ours=True),
+                 kinds=[*PLAIN, "packed", "packedheap"], ours=True),
             Tool("coldcase json", "P", lambda exe, core: [program, "analyze", core, "--format", "json"],
-                 kinds=[*PLAIN, "packed"], ours=True)]
+                 kinds=[*PLAIN, "packed", "packedheap"], ours=True)]
 
 
 def gdb() -> Tool:
@@ -62,7 +62,7 @@ def gdb() -> Tool:
 
 def lldb() -> Tool:
     return Tool("lldb", "L", lambda exe, core: ["lldb", "-b", "-x", "-c", core, exe, "-o", "bt all"],
-                kinds=["native", "stripped", "different", "bigdwarf", "bigva"])
+                kinds=["native", "stripped", "different", "bigdwarf", "bigva", "bigheap"])
 
 
 def unpacked_first() -> Tool:
@@ -77,6 +77,12 @@ def eu_stack(label: str, content: str, environment: Dict[str, str]) -> Tool:
     more = ["-i", "-s"] if content == "L" else []
     return Tool("eu-stack %s%s" % (label, " -i -s" if more else ""), content,
                 lambda exe, core: ["eu-stack", "-n", "0", *more, "--core", core, "-e", exe], environment)
+
+
+def unpacked_for_eu_stack(label: str, environment: Dict[str, str]) -> Tool:
+    return Tool("zstd -d, eu-stack %s" % label, "N", lambda exe, core: [
+        "sh", "-c", 'zstd -q -d -f -o "$2.core" "$2" && eu-stack -n 0 --core "$2.core" -e "$1"; rm -f "$2.core"',
+        "sh", exe, core], environment, ["packedheap"])
 
 
 def install_pystack(folder: str, allowed: bool) -> str:
@@ -134,6 +140,8 @@ def find(folder: str, install: bool) -> List[Tool]:
             label = version_of_newer(pystack)
             print("  eu-stack: the same on the libdw %s of pystack's wheel" % label)
             tools += [eu_stack(label, "N", newer), eu_stack(label, "L", newer)]
+            if shutil.which("zstd"):
+                tools.append(unpacked_for_eu_stack(label, newer))
     where = {"PYTHONPATH": pystack}
     version = first_line([sys.executable, "-m", "pystack", "--version"], where) if pystack else ""
     print("  pystack: " + (version or "not installed, left out"))

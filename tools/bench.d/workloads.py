@@ -3,7 +3,8 @@
 A workload's name says what it is: py10 is 10 Python threads, nat500 is 500 native ones, nat500s the same
 program stripped, nat500d the same with 500 different stacks, many5000 thousands of shallow ones, nat500z
 nat500's core as a .zst of one frame. All threads have 256 KiB stacks, so that the cores stay small. bigdwarf is
-a program with 285 MB of .debug_info, bigva two threads in a process that reserved 40 GiB."""
+a program with 285 MB of .debug_info; bigva two threads in a process that reserved 40 GiB, smallva the same with
+1 GiB; bigheap 8 threads over 4 GiB of touched heap, bigheapz its core as a .zst with a seek table."""
 from __future__ import annotations
 
 import os
@@ -16,6 +17,7 @@ from typing import List
 
 import bigdwarf
 import makecore
+import seekable
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON_DEPTH = "30"
@@ -25,9 +27,9 @@ NATIVE_DEPTH = "98"  # about 105 frames a thread
 @dataclass
 class Workload:
     name: str
-    kind: str      # python, native, stripped, different, packed, bigdwarf or bigva
+    kind: str      # python, native, stripped, different, packed, bigdwarf, bigva, bigheap or packedheap
     threads: int
-    depth: str = ""  # calls; empty: NATIVE_DEPTH
+    depth: str = ""  # calls; empty: NATIVE_DEPTH. Of bigva MiB, of bigheap GiB
     core: str = ""
     executable: str = ""
 
@@ -37,7 +39,9 @@ KNOWN = {w.name: w for w in (
     Workload("nat50", "native", 50), Workload("nat500", "native", 500),
     Workload("nat500s", "stripped", 500), Workload("nat500d", "different", 500),
     Workload("many5000", "native", 5000, "8"), Workload("nat500z", "packed", 500),
-    Workload("bigdwarf", "bigdwarf", 50, "25"), Workload("bigva", "bigva", 2))}
+    Workload("bigdwarf", "bigdwarf", 50, "25"), Workload("bigva", "bigva", 2, "40960"),
+    Workload("smallva", "bigva", 2, "1024"), Workload("bigheap", "bigheap", 8, "4"),
+    Workload("bigheapz", "packedheap", 8, "4"))}
 
 
 def build_native(folder: str) -> None:
@@ -67,9 +71,16 @@ def build_bigva(folder: str) -> None:
     makecore.run(["gcc", "-g", "-O1", "-o", os.path.join(folder, "bigva"), source, "-lpthread"])
 
 
+def build_bigheap(folder: str) -> None:
+    if shutil.disk_usage(folder).free < 16 << 30:
+        raise makecore.CannotMake("less than 16 GiB of disk for bigheap and what unpacks it")
+    makecore.run(["gcc", "-g", "-O1", "-Wl,--build-id", "-o", os.path.join(folder, "bigheap"),
+                  os.path.join(HERE, "bigheap.c"), "-lpthread"])
+
+
 def build(workload: Workload, folder: str) -> None:
-    {"python": lambda _: None, "bigdwarf": build_bigdwarf, "bigva": build_bigva}.get(
-        workload.kind, build_native)(folder)
+    {"python": lambda _: None, "bigdwarf": build_bigdwarf, "bigva": build_bigva, "bigheap": build_bigheap,
+     "packedheap": build_bigheap}.get(workload.kind, build_native)(folder)
 
 
 def command_of(workload: Workload, python: str, folder: str) -> List[str]:
@@ -77,7 +88,9 @@ def command_of(workload: Workload, python: str, folder: str) -> List[str]:
     if workload.kind == "python":
         return [python, os.path.join(HERE, "hang.py"), count, PYTHON_DEPTH]
     if workload.kind == "bigva":
-        return [os.path.join(folder, "bigva"), str(40 << 10)]
+        return [os.path.join(folder, "bigva"), workload.depth]
+    if workload.kind in ("bigheap", "packedheap"):
+        return [os.path.join(folder, "bigheap"), workload.depth]
     if workload.kind == "bigdwarf":
         return [os.path.join(folder, "bigdwarf"), count, workload.depth]
     name = "native-stripped" if workload.kind == "stripped" else "native"
@@ -105,6 +118,10 @@ def make(workload: Workload, python: str, folder: str) -> None:
         makecore.finish(process)
     if workload.kind == "packed":
         makecore.run(["zstd", "-q", "--rm", workload.core])
+        workload.core += ".zst"
+    if workload.kind == "packedheap":
+        seekable.pack(workload.core, workload.core + ".zst")
+        os.unlink(workload.core)
         workload.core += ".zst"
 
 
