@@ -178,6 +178,8 @@ Analysis analyze_once(const AnalyzeOptions& options, Unpack unpack) {
   diagnose(analysis);
   if (options.locals) {
     analysis.redaction.opted_in.emplace_back("locals");
+    std::erase(analysis.redaction.left_out, "memory");
+    std::ranges::replace(analysis.redaction.left_out, "arguments", "the command's arguments");
     analysis.generator.options["locals"] = "true";
   }
   if (options.endpoints) {

@@ -26,6 +26,10 @@ std::string lwp_of(const Facts& facts, Ref ref) {
   }
   if (const auto resource = ref.as<RefKind::resource>(); resource.known())
     return facts.resources[resource.index].label;
+  if (const auto process = ref.as<RefKind::process>(); process.known()) {
+    const ProcessFact& fact = facts.processes[process.index];
+    return fact.pid ? "process " + std::to_string(*fact.pid) : "a process";
+  }
   if (const auto task = ref.as<RefKind::task>(); task.known()) {
     const std::string& name = facts.tasks[task.index].name;
     return name.starts_with("Task-") ? name : "task " + name;
@@ -166,25 +170,34 @@ Table lock_table(const Facts& facts) {
   return table;
 }
 
+// The file that was used or refused; where none was found, where it was.
+std::string file_of(const ModuleFact& module) {
+  if (!module.refused.empty()) return module.refused;
+  return module.file.empty() ? module.path : module.file;
+}
+
 // How it is known that the file is the one that was mapped.
 std::string rung_of(const ModuleFact& module) {
   if (module.found == Found::missing) return {};
   if (module.found == Found::core) return "saved in the core";
-  if (module.found == Found::mismatch) return "another build";
+  if (module.found == Found::mismatch) return "another build, not used";
   return module.identity.empty() ? "build-id" : "same layout";
 }
 
 Table module_table(const Facts& facts) {
   Table table{{"base", "module", "found", "identity", "symbols", "build-id", "file", "debug file",
-               "to get what is missing"},
+               "source package", "to get what is missing"},
               {}};
   for (const ModuleFact& module : facts.modules) {
     std::string debug = module.debug_file;
     if (!module.supplement.empty()) debug += " with " + module.supplement;
+    std::string package = module.package ? module.package->name : "";
+    if (module.package && !module.package->version.empty())
+      package += " " + module.package->version;
     table.rows.push_back({module.mapped.empty() ? "" : hex(module.mapped.front().address.value),
                           module.name, std::string(word(module.found)), rung_of(module),
-                          std::string(word(module.symbols)), module.build_id,
-                          module.file.empty() ? module.path : module.file, debug, module.fetch});
+                          std::string(word(module.symbols)), module.build_id, file_of(module),
+                          debug, package, module.fetch});
   }
   return table;
 }

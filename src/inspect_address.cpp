@@ -4,6 +4,7 @@
 #include <array>
 #include <coldcase/inspect.hpp>
 
+#include "base/readable_name.hpp"
 #include "base/text.hpp"
 #include "inspect_parts.hpp"
 #include "lens/seen.hpp"
@@ -74,7 +75,8 @@ std::string variable_at(const Module& module, Addr at) {
   file->each_symbol([&](const ElfSymbol& symbol) {
     const bool covers = symbol.type == 1 && value >= symbol.value &&  // STT_OBJECT
                         value - symbol.value < symbol.size;
-    if (covers && found.empty()) found = demangle(symbol.name) + offset_text(value - symbol.value);
+    if (covers && found.empty())
+      found = readable_name(demangle(symbol.name())) + offset_text(value - symbol.value);
   });
   return clean_text(found);
 }

@@ -46,8 +46,8 @@ void open_side_car(Session& session) {
 
 }  // namespace
 
-std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options,
-                                      Debuginfod* servers) {
+std::unique_ptr<Session> open_files(Input input, const AnalyzeOptions& options,
+                                    Debuginfod* servers) {
   auto session = std::make_unique<Session>();
   session->input = std::move(input);
   session->core = parse_core(session->input.content(), session->input.path);
@@ -64,6 +64,13 @@ std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options
   session->modules = find_modules(core, session->saved, search);
   if (servers != nullptr && servers->on())
     session->fetch_notes = fetch_files(core, session->saved, search, session->modules, *servers);
+  return session;
+}
+
+std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options,
+                                      Debuginfod* servers) {
+  auto session = open_files(std::move(input), options, servers);
+  const Core& core = session->core;
   session->image = session->saved.with_files(file_extents(core, session->modules));
   session->threads =
       std::make_unique<Threads>(unwind_threads(core, session->image, session->modules));

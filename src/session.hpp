@@ -28,6 +28,11 @@ struct Session {
   std::vector<FetchNote> fetch_notes;
 };
 
+// Its core and the files it mapped; `image` and `threads` are not there yet. Throws as
+// open_session.
+std::unique_ptr<Session> open_files(Input input, const AnalyzeOptions& options,
+                                    Debuginfod* servers);
+
 // Throws Error when the input is no core we can read; BadFrame as open_inputs says.
 // `servers` are those of the whole run: their time is one; null: none are asked.
 std::unique_ptr<Session> open_session(Input input, const AnalyzeOptions& options,

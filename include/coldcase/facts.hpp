@@ -83,6 +83,8 @@ struct ProcessFact {
   std::optional<SignalFact> signal;
   std::vector<RuntimeFact> runtimes;
   std::optional<MpiFact> mpi;
+  // Some of its code could have set a handler for a signal. Not written: it weighs findings.
+  std::optional<bool> handles_signals = std::nullopt;
 };
 
 struct Wait {
@@ -295,13 +297,21 @@ struct Evidence {
   TaskId task;
 };
 
+// The source package that a file was built from, as its package note tells.
+struct PackageFact {
+  std::string name;
+  std::string version;
+};
+
 struct ModuleFact {
   std::string name;
   std::string path;
   std::string build_id;
+  std::optional<PackageFact> package;
   std::vector<Place> mapped;
   Found found = Found::missing;
   std::string file;
+  std::string refused;   // the file that was found in its place and is another build
   std::string identity;  // "same_layout": no build-id tells that `file` is the one that was mapped
   std::string debug_file;  // the separate file the names and lines are from
   std::string supplement;  // dwz's common part of it

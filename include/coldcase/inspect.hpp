@@ -36,6 +36,11 @@ std::vector<Section> inspect(const AnalyzeOptions& options, std::uint64_t number
 enum class ArgumentKind : std::uint8_t { core, program, other };
 ArgumentKind kind_of_argument(const std::string& path);
 
+// The files that debuginfod servers would be asked for: of the modules that threads of these cores
+// run in or may return to, what is neither here nor in debuginfod's cache. Sorted, a few hundred at
+// most; a core that cannot be read lacks none. Nobody is asked.
+std::vector<FetchRequest> missing_files(const AnalyzeOptions& options);
+
 // What tells a core from others without analyzing it.
 struct CoreIdentity {
   std::string member;              // of an archive with several cores: this one's name; any bytes

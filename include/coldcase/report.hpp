@@ -13,6 +13,7 @@ struct RenderOptions {
   bool color = false;         // ANSI colours in the text format
   bool evidence = false;      // mark every sentence with the evidence it rests on: [e3]
   bool all_threads = false;   // stacks of all threads, not only of those involved
+  bool full_names = false;    // C++ and Rust names in stacks with all their parameters
   std::size_t max_chars = 0;  // Markdown: cut by whole sections below this; 0 = 60,000
 };
 

@@ -20,6 +20,7 @@ enum class Absence : std::uint8_t {
   truncated,      // the core declares it and ends before it
   file_missing,   // a mapped file's page that the core leaves to the file, and the file is not here
   file_mismatch,  // the same, and the file here is another build
+  file_unproved,  // the same, and the core lacks the page that would prove the file here
   overflow,       // the range does not fit the address space
   malformed       // the bytes are there and do not make sense as what was asked for
 };

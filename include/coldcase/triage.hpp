@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <coldcase/analysis.hpp>
+#include <coldcase/fetch.hpp>
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
@@ -18,9 +19,12 @@ struct TriageOptions {
   std::vector<std::string> paths;  // folders (walked), globs, files
   std::string output;              // the folder to write
   std::vector<std::string>
-      worker;  // program and first arguments; "identify FILE" or "analyze FILE..." follow
+      worker;  // program and first arguments; identify, missing or analyze, and FILE... follow
   std::vector<std::string>
       reading;  // options that say how cores are read (--sysroot ...): part of every result's key
+  // Servers that are asked once for what the cores of all incidents lack, by this process: workers
+  // have no network, they find it in debuginfod's cache.
+  FetchOptions fetch;
   unsigned jobs = 1;                                      // workers at once
   double seconds = 60;                                    // of wall time for one incident
   std::uint64_t memory_bytes = std::uint64_t{512} << 20;  // RLIMIT_DATA of a worker
@@ -59,6 +63,7 @@ struct TriageGroup {
 struct TriageResult {
   std::vector<TriageRow> rows;      // by first input
   std::vector<TriageGroup> groups;  // the largest first, then by id
+  std::vector<FetchNote> notes;     // troubles with servers
   std::size_t files_seen = 0;       // candidates that turned out to be no cores are not rows
   bool stopped = false;             // Ctrl-C: the folder is consistent, running again finishes
 };

@@ -14,6 +14,8 @@ std::string_view text_of(Absence why) {
       return "in a mapped file that is not on this machine";
     case Absence::file_mismatch:
       return "in a mapped file of which this machine has another build";
+    case Absence::file_unproved:
+      return "in a mapped file whose copy here cannot be proved to be the same";
     case Absence::overflow:
       return "beyond the address space";
     case Absence::malformed:

@@ -1,5 +1,8 @@
 #include "base/rings.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "base/text.hpp"
 
 namespace coldcase {
@@ -27,13 +30,52 @@ Ring ring_of_module(std::string_view path) {
   return Ring::application;
 }
 
+namespace {
+
+// "<std::sys::sync::mutex::futex::Mutex>::lock", "core::ops::function::FnOnce::call_once". A C++
+// program's own `core` has parameters, or (inlined) none of Rust's modules.
+bool is_rust_library(std::string_view function) {
+  if (!function.starts_with('<'))
+    return starts_with_any(
+               function,
+               {"core::cell::",     "core::fmt::",       "core::future::",      "core::iter::",
+                "core::ops::",      "core::option::",    "core::panic::",       "core::ptr::",
+                "core::result::",   "core::slice::",     "core::str::",         "core::sync::",
+                "core::task::",     "core::panicking::", "alloc::boxed::",      "alloc::rc::",
+                "alloc::string::",  "alloc::sync::",     "alloc::task::",       "alloc::vec::",
+                "alloc::raw_vec::", "alloc::slice::",    "alloc::collections::"}) &&
+           function.find('(') == std::string_view::npos;
+  function.remove_prefix(1);
+  for (const std::string_view word : {"&", "mut ", "dyn ", "["}) {
+    if (function.starts_with(word)) function.remove_prefix(word.size());
+  }
+  return starts_with_any(function, {"std::", "core::", "alloc::"});
+}
+
+}  // namespace
+
 bool is_standard_library(std::string_view function) {
   // A template's name begins with its return type; what decides stands before the first bracket.
   const std::string_view head = function.substr(0, function.find_first_of("<("));
   const auto space = head.rfind(' ');
   const std::string_view name = space == std::string_view::npos ? head : head.substr(space + 1);
   return starts_with_any(name, {"std::", "__gnu_cxx::", "__gthread_", "__cxxabiv1::", "__cxa_"}) ||
-         starts_with_any(function, {"std::", "__gnu_cxx::", "runtime."});  // the last is Go's
+         starts_with_any(function, {"std::", "__gnu_cxx::", "runtime."}) ||  // the last is Go's
+         is_rust_library(function);
+}
+
+bool is_c_library(std::string_view function) {
+  static constexpr std::array<std::string_view, 16> names{
+      "start_thread", "clone",  "clone3",          "start",     "__clone",  "__clone3",
+      "syscall",      "__poll", "__read",          "__write",   "__select", "sched_yield",
+      "sigsuspend",   "pause",  "clock_nanosleep", "nanosleep",
+  };
+  if (std::ranges::find(names, function) != names.end()) return true;
+  return function == "execute_native_thread_routine" ||
+         starts_with_any(function, {"__lll_", "pthread_", "__pthread_", "___pthread_", "__futex_",
+                                    "futex_", "__syscall", "__timedwait", "__new_sem_", "sem_",
+                                    "__GI_", "__libc_", "__nptl_", "__clock_", "__nanosleep",
+                                    "__rwlock_", "__wait", "__private_cond_"});
 }
 
 Ring ring_of_python(std::string_view file) {

@@ -13,6 +13,9 @@ Ring ring_of_module(std::string_view path);
 // Code of the C++ library compiled into somebody's module (templates, inline functions without
 // optimisation): std::mutex::lock(), void std::__invoke<...>(...).
 bool is_standard_library(std::string_view function);
+// How glibc and musl name what a thread sleeps in and begins with. Of a static program these are
+// functions like its own; they come without lines.
+bool is_c_library(std::string_view function);
 
 // `file` is a code object's co_filename.
 Ring ring_of_python(std::string_view file);

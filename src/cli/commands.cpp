@@ -12,6 +12,7 @@
 #include "cli/fetch_options.hpp"
 #include "cli/look_commands.hpp"
 #include "cli/triage_command.hpp"
+#include "cli/words.hpp"
 
 namespace coldcase::cli {
 namespace {
@@ -44,7 +45,7 @@ void add_reading_options(CLI::App& command, Arguments& arguments) {
       ->allow_extra_args(false);
   command
       .add_option("--debug-dir", arguments.analyze.debug_dirs,
-                  "Look for .build-id/ files in this folder")
+                  "Look for .build-id/ files in this folder, or debuginfod's cache")
       ->allow_extra_args(false);
   add_fetch_options(command, arguments.fetch);
 }
@@ -63,6 +64,8 @@ void add_report_options(CLI::App& command, Arguments& arguments) {
       ->check(CLI::IsMember({"involved", "all"}));
   command.add_option("--max-chars", report.max_chars,
                      "Markdown is cut by whole sections below this");
+  command.add_flag("--full-names", report.full_names,
+                   "C++ and Rust names in stacks with all their parameters");
   command.add_flag("--evidence", report.evidence,
                    "Mark every sentence with the evidence it rests on");
   command.add_flag("--title-only", report.title_only, "Print the headline alone");
@@ -164,7 +167,9 @@ void add_triage_options(CLI::App& command, Arguments& arguments) {
   command.add_option("-o,--output", triage.options.output, "The folder to write")->required();
   triage.options.jobs = 0;
   command.add_option("-j,--jobs", triage.options.jobs, "Workers at once; 0: as many as processors");
-  command.add_option("--time-budget", triage.options.seconds, "Seconds for one incident")
+  command
+      .add_option("--time-budget", triage.options.seconds,
+                  "Seconds for one incident; and for all that servers are asked for")
       ->check(CLI::Range(0.1, 86400.0));
   command.add_option("--memory", triage.memory_mib, "MiB of memory for one incident")
       ->check(CLI::Range(32, 1 << 20));
@@ -184,6 +189,7 @@ void add_triage_options(CLI::App& command, Arguments& arguments) {
       .add_option("--debug-dir", arguments.analyze.debug_dirs,
                   "Look for .build-id/ files in this folder")
       ->allow_extra_args(false);
+  add_server_option(command, arguments.fetch, "off");
 }
 
 int run_triage_from(Arguments& arguments, std::ostream& out, std::ostream& err) {
@@ -191,6 +197,11 @@ int run_triage_from(Arguments& arguments, std::ostream& out, std::ostream& err) 
     arguments.triage.options.reading.push_back("--sysroot=" + folder);
   for (const std::string& folder : arguments.analyze.debug_dirs)
     arguments.triage.options.reading.push_back("--debug-dir=" + folder);
+  FetchOptions& fetch = arguments.triage.options.fetch;
+  fetch = arguments.analyze.fetch;
+  fetch.seconds = arguments.triage.options.seconds;
+  if (fetch.cache_only || !fetch.servers.empty())
+    arguments.triage.options.reading.emplace_back("--debuginfod=cache");
   return run_triage_command(arguments.triage, out, err);
 }
 
@@ -229,11 +240,6 @@ int run_schema(const Arguments& arguments, std::ostream& out) {
   }
   render_schema(arguments.schema == "report-closed", out);
   return exit_none;
-}
-
-bool exists(const std::string& path) {
-  struct stat about {};
-  return ::stat(path.c_str(), &about) == 0;
 }
 
 }  // namespace
@@ -336,27 +342,6 @@ Commands add_commands(CLI::App& app, Arguments& arguments) {
   return commands;
 }
 
-bool is_command(const CLI::App& app, const std::string& word) {
-  return !app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; }).empty();
-}
-
-// `coldcase CORE`, `coldcase -c CORE` and `coldcase PROGRAM CORE` mean analyze.
-std::vector<std::string> complete(const CLI::App& app, std::vector<std::string> words) {
-  if (words.empty()) return words;
-  const std::string first = words[0];
-  const bool core = first == "-" || first == "-c" || first == "--core";
-  if (!core && (first.starts_with('-') || is_command(app, first))) return words;
-  if (!core && first.find_first_of("./") == std::string::npos && !exists(first)) {
-    throw Error(
-        Trouble::usage,
-        clean_text(first) +
-            " is neither a command nor a file. Commands: analyze, render, show, inspect, triage, "
-            "capture, patterns, schema; see  coldcase --help");
-  }
-  words.insert(words.begin(), "analyze");
-  return words;
-}
-
 }  // namespace
 
 int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& err) {
@@ -386,6 +371,8 @@ int run(const std::vector<std::string>& given, std::ostream& out, std::ostream& 
   } catch (const CLI::ParseError& error) {
     return app.exit(error, out, err) == 0 ? exit_none : exit_usage;
   }
+  // A night's batch is the same whatever the network does, unless somebody wants files from it.
+  if (commands.triage->parsed() && arguments.fetch.servers.empty()) arguments.fetch.servers = "off";
   arguments.analyze.fetch = make_fetch_options(arguments.fetch, err);
   if (commands.analyze->parsed()) return run_analyze(arguments, out);
   if (commands.render->parsed()) return run_render(arguments, out);

@@ -40,6 +40,7 @@ struct ReportOptions {
   unsigned width = 0;  // 0: the terminal's, else 88
   std::size_t max_chars = 0;
   bool evidence = false;
+  bool full_names = false;
   bool quiet = false;
   bool title_only = false;
   bool exit_zero = false;

@@ -42,12 +42,18 @@ class ProgressLine {
 
 }  // namespace
 
-void add_fetch_options(CLI::App& command, FetchArguments& arguments) {
+void add_server_option(CLI::App& command, FetchArguments& arguments,
+                       const std::string& command_default) {
   command
       .add_option("--debuginfod", arguments.servers,
-                  "Ask servers for files that are not here: env (DEBUGINFOD_URLS), off, or a URL")
-      ->capture_default_str()
+                  "Files that are not here: env (ask DEBUGINFOD_URLS), off, a URL to ask, or "
+                  "cache (what came earlier; nobody is asked)")
+      ->default_str(command_default)
       ->allow_extra_args(false);
+}
+
+void add_fetch_options(CLI::App& command, FetchArguments& arguments) {
+  add_server_option(command, arguments, "env");
   command.add_option("--time-budget", arguments.seconds, "Seconds that servers may take in all")
       ->capture_default_str()
       ->check(CLI::Range(0.1, 86400.0));
@@ -56,14 +62,14 @@ void add_fetch_options(CLI::App& command, FetchArguments& arguments) {
 namespace {
 
 std::string servers_of(const std::string& given) {
-  if (given == "off") return {};
-  if (given == "env") {
+  if (given == "off" || given == "cache") return {};
+  if (given.empty() || given == "env") {
     const char* urls = std::getenv("DEBUGINFOD_URLS");
     return urls == nullptr ? "" : urls;
   }
   if (given.find("://") == std::string::npos)
-    throw Error(Trouble::usage,
-                "--debuginfod takes env, off or a URL (https://...), not " + clean_text(given));
+    throw Error(Trouble::usage, "--debuginfod takes env, off, cache or a URL (https://...), not " +
+                                    clean_text(given));
   return given;
 }
 
@@ -73,6 +79,7 @@ FetchOptions make_fetch_options(const FetchArguments& arguments, std::ostream& e
   FetchOptions options;
   options.seconds = arguments.seconds;
   options.servers = servers_of(arguments.servers);
+  options.cache_only = arguments.servers == "cache";
   if (!options.servers.empty() && ::isatty(STDERR_FILENO) == 1)
     options.progress = ProgressLine(err);
   return options;

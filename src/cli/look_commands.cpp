@@ -19,9 +19,13 @@ int show_python(const AnalyzeOptions& options, bool json, std::ostream& out) {
   return exit_none;
 }
 
+bool is_hexadecimal(const std::string& text) {
+  return text.starts_with("0x") || text.starts_with("0X");
+}
+
 // "0x7f12" or "885".
 std::uint64_t parse_number(const std::string& text) {
-  const bool hexadecimal = text.starts_with("0x") || text.starts_with("0X");
+  const bool hexadecimal = is_hexadecimal(text);
   std::string_view digits(text);
   digits.remove_prefix(hexadecimal ? 2 : 0);
   std::uint64_t value = 0;
@@ -49,14 +53,22 @@ int run_show_command(const AnalyzeOptions& options, const std::string& what, boo
   if (kind == kinds.end())
     throw Error(Trouble::usage,
                 "show what? threads, stacks, locks, modules, tasks and python are known");
-  write_table(make_table(analyze(options), kind->second), json, out);
+  const Table table = make_table(analyze(options), kind->second);
+  if (table.rows.empty() && !json)
+    out << "No " << what << " were seen in this core.\n";
+  else
+    write_table(table, json, out);
   return exit_none;
 }
 
 int run_inspect_command(const AnalyzeOptions& options, const std::string& number, bool json,
                         std::ostream& out) {
   const std::uint64_t value = parse_number(number);
-  write_sections(inspect(options, value), json, out);
+  const std::vector<Section> sections = inspect(options, value);
+  const bool asked_for_thread = !is_hexadecimal(number);
+  if (asked_for_thread && !json && sections.front().name == "address")
+    out << "No thread of this core has the number " << value << ". As an address:\n\n";
+  write_sections(sections, json, out);
   return exit_none;
 }
 

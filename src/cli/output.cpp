@@ -35,6 +35,7 @@ RenderOptions render_options(const ReportOptions& options, bool to_stdout) {
   render.width = options.width != 0 ? options.width : to_stdout ? terminal_width() : 88;
   render.color = to_stdout && wants_color(options.color);
   render.evidence = options.evidence;
+  render.full_names = options.full_names;
   render.all_threads = options.threads == "all";
   render.max_chars = options.max_chars;
   return render;

@@ -13,6 +13,7 @@
 #include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "triage/incidents.hpp"
+#include "triage/missing_lines.hpp"
 
 namespace coldcase::cli {
 namespace {
@@ -147,6 +148,7 @@ int run_worker(const std::vector<std::string>& arguments, std::ostream& out) {
     if (name == "--executable") options.executables.push_back(value);
     if (name == "--sysroot") options.sysroots.push_back(value);
     if (name == "--debug-dir") options.debug_dirs.push_back(value);
+    if (name == "--debuginfod") options.fetch.cache_only = value == "cache";
   }
   for (++at; at < arguments.size(); ++at) options.cores.push_back(arguments[at]);
   if (options.cores.empty()) throw Error(Trouble::usage, "worker: no file");
@@ -155,6 +157,10 @@ int run_worker(const std::vector<std::string>& arguments, std::ostream& out) {
     for (const CoreIdentity& identity : identify(options.cores.front()))
       out << triage::identity_line(identity);
     out << std::flush;
+    return exit_none;
+  }
+  if (arguments[0] == "missing") {
+    out << triage::missing_lines(missing_files(options)) << std::flush;
     return exit_none;
   }
   const Analysis analysis = analyze(options);

@@ -17,7 +17,7 @@ struct TriageArguments {
 
 int run_triage_command(TriageArguments& arguments, std::ostream& out, std::ostream& err);
 
-// coldcase worker identify|analyze [options] -- FILE...: for triage alone.
+// coldcase worker identify|missing|analyze [options] -- FILE...: for triage alone.
 int run_worker(const std::vector<std::string>& arguments, std::ostream& out);
 
 }  // namespace coldcase::cli

@@ -315,8 +315,8 @@ std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
       {"Nothing else in the process has work to do: it goes on when the other end answers, and "
        "waits for ever when that never happens.",
        {}});
-  finding.headline = as_headline(site->function + " waits in " + thread.wait->syscall_name +
-                                 " for an answer from outside");
+  finding.headline = as_headline(short_name(site->function) + " waits in " +
+                                 thread.wait->syscall_name + " for an answer from outside");
   finding.summary = {finding.story[0].text, finding.story.back().text};
   finding.location = Scene::location_of(site);
   finding.advice = {

@@ -1,5 +1,6 @@
 #include "diagnose/crash.hpp"
 
+#include "base/function_name.hpp"
 #include "base/text.hpp"
 #include "diagnose/gil_inversion.hpp"
 
@@ -41,7 +42,8 @@ std::string blamed(const Scene& scene, const CrashFact& crash) {
 std::string blamed_function(const Scene& scene, const CrashFact& crash) {
   const Frame* frame = blamed_frame(scene, crash);
   if (frame == nullptr || frame->function.empty()) return "code without a name";
-  std::string text = frame->function;
+  std::string text =
+      frame->kind == FrameKind::python ? frame->function : plain_function(frame->function);
   if (!frame->file.empty() && frame->line)
     text += " (" + std::string(base_name(frame->file)) + ":" + std::to_string(*frame->line) + ")";
   return text;

@@ -21,8 +21,9 @@ std::string headline_of(const Scene& scene, const Ring& ring) {
                        names[1 - waiter] + " and holds the lock that it needs");
   }
   if (names.size() == 2) {
-    return as_headline("Lock ring: " + names[0] + " and " + names[1] +
-                       " each hold the lock that the other waits for");
+    const std::string both =
+        names[0] == names[1] ? "two threads in " + names[0] : names[0] + " and " + names[1];
+    return as_headline("Lock ring: " + both + " each hold the lock that the other waits for");
   }
   const bool told = names.size() == 3 && names[0] != names[1] && names[1] != names[2];
   return as_headline("Lock ring of " + counted(names.size(), "thread") + ": " + names[0] +
@@ -66,7 +67,8 @@ std::vector<Advice> advise(const Scene& scene, const Ring& ring) {
            Scene::location_of(scene.site_of(ring.steps.front().thread)), ""}};
   }
   const bool native = std::ranges::all_of(ring.steps, [&](const RingStep& step) {
-    return scene.resource(step.resource).kind == WaitKind::mutex;
+    const ResourceFact& resource = scene.resource(step.resource);
+    return resource.kind == WaitKind::mutex && !resource.implementation.starts_with("Rust");
   });
   return {advise_order(scene, ring),
           {std::string("Or do not hold the first lock while taking the second: release it first") +

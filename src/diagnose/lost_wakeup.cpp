@@ -5,58 +5,13 @@
 
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
+#include "diagnose/inside.hpp"
 #include "diagnose/orphan.hpp"
 #include "diagnose/party_story.hpp"
 #include "diagnose/ring_kinds.hpp"
 
 namespace coldcase {
 namespace {
-
-bool is_signal_kind(WaitKind kind) {
-  static constexpr std::array kinds{
-      WaitKind::condition, WaitKind::semaphore, WaitKind::python_condition,
-      WaitKind::queue,     WaitKind::future,    WaitKind::barrier,
-      WaitKind::futex};
-  return std::ranges::find(kinds, kind) != kinds.end();
-}
-
-bool is_lock_kind(WaitKind kind) {
-  static constexpr std::array kinds{
-      WaitKind::mutex,       WaitKind::rwlock,       WaitKind::once,        WaitKind::static_guard,
-      WaitKind::python_lock, WaitKind::python_rlock, WaitKind::thread_exit, WaitKind::stdio_lock,
-      WaitKind::loader_lock, WaitKind::malloc_arena, WaitKind::import_lock};
-  return std::ranges::find(kinds, kind) != kinds.end();
-}
-
-// Other processes may act on it.
-bool is_shared(const Facts& facts, const ResourceFact& resource) {
-  const auto other_place = [&](const Place& place) {
-    return place.process != resource.at.front().process;
-  };
-  const auto outside = [&](const Owner& feeder) {
-    const ThreadId thread = feeder.by.as<RefKind::thread>();
-    return !thread.known() || resource.at.empty() ||
-           facts.threads[thread.index].process != resource.at.front().process;
-  };
-  return resource.at.empty() || std::ranges::any_of(resource.at, other_place) ||
-         std::ranges::any_of(resource.feeders, outside) ||
-         resource.implementation.starts_with("multiprocessing.") ||
-         std::ranges::any_of(resource.words,
-                             [](const MemoryWord& word) { return word.name == "shared"; });
-}
-
-// Only a thread of the same process can end this wait.
-bool ends_from_inside(const Scene& scene, const ThreadFact& thread) {
-  if (!thread.wait || thread.wait->ends == Ends::timeout || thread.wait->on.empty()) return false;
-  if (!is_signal_kind(thread.wait->kind) && !is_lock_kind(thread.wait->kind)) return false;
-  return std::ranges::all_of(thread.wait->on, [&](Ref on) {
-    const ResourceId id = on.as<RefKind::resource>();
-    if (!id.known()) return on.as<RefKind::thread>().known();
-    const ResourceFact& resource = scene.resource(id);
-    const bool unread_workers = is_queued(scene.facts, resource) && resource.feeders.empty();
-    return !unread_workers && !is_shared(scene.facts, resource);
-  });
-}
 
 std::vector<ThreadId> members(const Scene& scene, ProcessId process) {
   std::vector<ThreadId> threads;
@@ -75,17 +30,34 @@ bool is_type(const ResourceFact& resource, std::string_view type) {
   return resource.implementation.find(type) != std::string::npos;
 }
 
+bool is_pythons(const ResourceFact& resource) {
+  return resource.kind == WaitKind::python_condition || is_type(resource, "threading.") ||
+         is_type(resource, "queue.") || is_type(resource, "concurrent.") ||
+         is_type(resource, "multiprocessing.") || is_type(resource, "asyncio.");
+}
+
 // What a handler of Python's for a signal could do for this thread: set an event, notify, put into
-// a SimpleQueue. Nobody puts into a Queue or comes to a barrier from there.
+// a SimpleQueue. Nobody puts into a Queue or comes to a barrier from there. Ctrl-C ends such a wait
+// in any case: many programs park their first thread so.
 bool may_be_parked(const Scene& scene, ThreadId main) {
   if (!is_signal_kind(scene.thread(main).wait->kind)) return false;
   const ResourceFact* resource = awaited_by(scene, main);
   if (resource == nullptr) return true;
+  if (!is_pythons(*resource) && !runs_python(scene.facts, main)) return false;
   return !is_type(*resource, "queue.Queue") && !is_type(*resource, "queue.LifoQueue") &&
          !is_type(*resource, "queue.PriorityQueue") && !is_type(*resource, "threading.Barrier") &&
          !is_type(*resource, "threading.Semaphore") &&
          !is_type(*resource, "threading.BoundedSemaphore") &&
          !is_type(*resource, "concurrent.futures.");
+}
+
+// A futex of which nothing else is known may be anything's, a lock's too: where a core was cut
+// short, most are.
+bool is_unidentified(const Scene& scene, ThreadId id) {
+  const ResourceFact* resource = awaited_by(scene, id);
+  return scene.thread(id).wait->kind == WaitKind::futex &&
+         (resource == nullptr || resource->implementation.empty() ||
+          resource->implementation == "futex");
 }
 
 std::string missing_act(const Scene& scene, ThreadId waiter) {
@@ -146,11 +118,25 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
   finding.kind = FindingKind::hang;
   tell_members(scene, threads, main, finding);
   const bool handler =
-      is_signal_kind(scene.thread(main).wait->kind) ||
       std::ranges::any_of(finding.threads, [&](ThreadId id) { return has_handler_for(scene, id); });
-  finding.confidence = handler ? Confidence::likely : Confidence::very_likely;
+  const bool parked = is_signal_kind(scene.thread(main).wait->kind);
+  const auto ended_by_handler = [&](ByHandler least) {
+    return std::ranges::any_of(threads, [&](ThreadId id) {
+      return may_end_by_handler(scene.facts, scene.thread(id)) >= least;
+    });
+  };
+  const bool reached = ended_by_handler(parked ? ByHandler::forbidden : ByHandler::yes);
+  finding.confidence = Confidence::very_likely;
+  if (handler || parked || ended_by_handler(ByHandler::forbidden))
+    finding.confidence = Confidence::likely;
+  if (reached) finding.confidence = Confidence::hypothesis;
   finding.story.push_back({nobody_text(threads.size()), {}});
-  finding.summary = {finding.story.front().text, finding.story.back().text};
+  if (reached)
+    finding.story.push_back(
+        {"Unless a handler for a signal does: the program takes signals, and no core tells which.",
+         {}});
+  finding.summary = {finding.story.front().text, nobody_text(threads.size())};
+  if (reached) finding.summary.push_back(finding.story.back().text);
   const ThreadId waiter = missed_by(scene, finding, main);
   finding.headline =
       as_headline("Nobody is left to " + missing_act(scene, waiter) +
@@ -175,14 +161,16 @@ std::vector<Finding> detect_lost_wakeup(const Scene& scene) {
     const ThreadId main = main_thread(scene.facts, {p});
     if (threads.empty() || !main.known()) continue;
     const bool all = std::ranges::all_of(threads, [&](ThreadId id) {
-      return !scene.stuck[id.index] && ends_from_inside(scene, scene.thread(id));
+      return !scene.stuck[id.index] && ends_from_inside(scene.facts, scene.thread(id));
     });
     const bool signals = all && std::ranges::any_of(threads, [&](ThreadId id) {
                            return is_signal_kind(scene.thread(id).wait->kind);
                          });
-    // A signal handler could still wake the thread that takes signals: the first one, which many
-    // programs park on purpose.
-    if (signals && !may_be_parked(scene, main))
+    const bool parked = all && is_signal_kind(scene.thread(main).wait->kind);
+    const bool unread = parked && std::ranges::any_of(threads, [&](ThreadId id) {
+                          return is_unidentified(scene, id);
+                        });
+    if (signals && !unread && !may_be_parked(scene, main))
       findings.push_back(make_finding(scene, threads, main));
   }
   return findings;

@@ -111,6 +111,18 @@ bool could_others(const Scene& scene, const Ring& ring) {
   return ring.steps.size() == 1 && scene.resource(step.resource).feeders.size() > 1;
 }
 
+// On the way round, what a thread waits for could come from its own process alone: that is told by
+// itself, and who else waits for that thread is held up behind it.
+bool goes_round_at_home(const Scene& scene, const Ring& ring) {
+  return ring.steps.size() > 1 && std::ranges::any_of(ring.steps, [&](const RingStep& step) {
+           if (!step.fed || !step.process.known()) return false;
+           const auto own = [&](const Owner& feeder) {
+             return feeder.by.as<RefKind::process>() == scene.thread(step.thread).process;
+           };
+           return std::ranges::all_of(scene.resource(step.resource).feeders, own);
+         });
+}
+
 Finding alone(const Scene& scene, const Ring& ring) {
   Finding finding = ring_finding(scene, ring, "pipe-cycle");
   finding.headline = as_headline(site_name(scene, ring.steps.front().thread) +
@@ -119,9 +131,13 @@ Finding alone(const Scene& scene, const Ring& ring) {
   finding.story.push_back(
       {"No other process here has the other end open, and every thread of its own waits, too.",
        {}});
+  const auto& wait = scene.thread(ring.steps.front().thread).wait;
   finding.advice = {
-      {"Close the end of a pipe or socket pair that the process does not use: then a read returns "
-       "when the other side is gone, instead of waiting for ever.",
+      {wait && wait->mode == Mode::write
+           ? "Let another thread or process read it, and close the reading end where nobody does: "
+             "then a write fails (EPIPE) instead of waiting for ever."
+           : "Close the end of a pipe or socket pair that the process does not use: then a read "
+             "returns when the other side is gone, instead of waiting for ever.",
        finding.location, ""}};
   return finding;
 }
@@ -133,7 +149,9 @@ std::vector<Finding> detect_pipe_cycle(const Scene& scene) {
   for (const Ring& ring : scene.rings) {
     const bool futures = std::ranges::any_of(
         ring.steps, [&](const RingStep& step) { return is_future(scene, step); });
-    if (!is_fed(ring) || has_end(ring) || futures || could_others(scene, ring)) continue;
+    if (!is_fed(ring) || has_end(ring) || futures || could_others(scene, ring) ||
+        goes_round_at_home(scene, ring))
+      continue;
     if (ring.steps.size() == 1)
       findings.push_back(alone(scene, ring));
     else

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/function_name.hpp"
+
 namespace coldcase {
 
 bool has_kind(const Scene& scene, const Ring& ring, WaitKind kind) {
@@ -25,8 +27,9 @@ bool has_end(const Ring& ring) {
 
 std::string short_name(const std::string& function) {
   constexpr std::string_view nested = "<locals>.";
-  const auto at = function.rfind(nested);
-  return at == std::string::npos ? function : function.substr(at + nested.size());
+  if (const auto at = function.rfind(nested); at != std::string::npos)
+    return function.substr(at + nested.size());
+  return plain_function(function);
 }
 
 std::string order_several(const std::string& label) {
@@ -54,7 +57,8 @@ std::string awaited_act(const Scene& scene, ThreadId waiter) {
   if (is("threading.Condition")) return "notify " + label;
   if (is("threading.Barrier")) return "come to " + label;
   if (is("Semaphore")) return "release " + label;
-  if (resource.kind == WaitKind::future) return "give the result of " + label;
+  if (resource.kind == WaitKind::future)
+    return "give the result of " + std::string(label.starts_with("future at") ? "a " : "") + label;
   if (!is("queue.") && resource.kind != WaitKind::queue) return {};
   if (wait.mode == Mode::read) return "put an item into " + label;
   return (wait.mode == Mode::write ? "take an item from " : "finish the items of ") + label;

@@ -19,7 +19,8 @@ bool has_end(const Ring& ring);
 // the place of its first thread.
 Finding ring_finding(const Scene& scene, const Ring& ring, std::string_view pattern);
 
-// "main.<locals>.Store.save" is Store.save: the enclosing functions are in the story.
+// "main.<locals>.Store.save" is Store.save, "bank::move(Account&, long)" bank::move: the rest is in
+// the story.
 std::string short_name(const std::string& function);
 
 // Advice for locks that have one name.

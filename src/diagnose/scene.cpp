@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/function_name.hpp"
 #include "base/text.hpp"
 
 namespace coldcase {
@@ -40,7 +41,9 @@ const Frame* Scene::site_of(ThreadId id) const {
 
 std::string Scene::text_of(const Frame* frame) {
   if (frame == nullptr) return {};
-  std::string text = frame->function.empty() ? "a function without a name" : frame->function;
+  std::string text =
+      frame->kind == FrameKind::python ? frame->function : spoken_function(frame->function);
+  if (text.empty()) text = "a function without a name";
   if (frame->file.empty()) return text;
   text += " at " + std::string(base_name(frame->file));
   if (frame->line) text += ":" + std::to_string(*frame->line);
@@ -268,7 +271,13 @@ std::string wait_phrase(const Scene& scene, ThreadId id) {
 
 std::string as_headline(std::string text) {
   constexpr std::size_t longest = 120;
-  // Messages of the program may hold addresses: a headline is the same for every run.
+  // Messages of the program may hold addresses: a headline is the same for every run. What has no
+  // name is told by its kind alone.
+  constexpr std::string_view place = " at 0x";
+  for (auto at = text.find(place); at != std::string::npos; at = text.find(place, at)) {
+    const auto end = text.find_first_not_of("0123456789abcdefABCDEF", at + place.size());
+    text.erase(at, (end == std::string::npos ? text.size() : end) - at);
+  }
   for (auto at = text.find("0x"); at != std::string::npos; at = text.find("0x", at + 1)) {
     const auto end = text.find_first_not_of("0123456789abcdefABCDEF", at + 2);
     if (end != at + 2)

@@ -69,6 +69,27 @@ Advice advise_split(const Detour& detour, const std::optional<Location>& locatio
       location, ""};
 }
 
+// A reader that wants to write: its own reading keeps the writers out.
+bool is_upgrade(const Owner& owner, const Wait& wait) {
+  return owner.mode == Mode::read && wait.mode == Mode::write;
+}
+
+void tell_upgrade(const Scene& scene, const Ring& ring, Finding& finding) {
+  finding.headline = as_headline(site_name(scene, ring.steps.front().thread) +
+                                 " wants to write-lock what its own thread holds for reading");
+  finding.summary[1] =
+      "A writer gets the lock when all readers have left, and it is one of them: it waits for "
+      "ever.";
+  finding.story.back() = {
+      "A read lock cannot be upgraded: the write lock is given when every reader has left, this "
+      "thread too. No timeout ends the wait.",
+      {}};
+  finding.advice = {
+      {"Release the read lock before taking the write lock, and look again at what "
+       "was read; or take the write lock from the start.",
+       finding.location, ""}};
+}
+
 Finding make_finding(const Scene& scene, const Ring& ring) {
   Finding finding;
   finding.pattern = "self-deadlock";
@@ -112,6 +133,7 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
                      holder->file == site->file;
   advise_type(scene, ring, interruption.has_value(),
               holder == nullptr || (holder->in_app.value_or(true) && !again), finding);
+  if (!interruption && is_upgrade(owner, *thread.wait)) tell_upgrade(scene, ring, finding);
   return finding;
 }
 

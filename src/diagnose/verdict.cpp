@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "diagnose/inside.hpp"
 #include "diagnose/mpi_ranks.hpp"
 #include "diagnose/work_queue.hpp"
 #include "waits/graph.hpp"
@@ -91,6 +92,14 @@ void note_java(Analysis& analysis) {
        {}});
 }
 
+// Goroutines that wait have no thread either: the threads of a program whose goroutines wait for
+// each other idle in its scheduler.
+void warn_of_goroutines(Analysis& analysis) {
+  for (Note& note : analysis.facts.notes) {
+    if (note.code == "goroutines-unread") note.severity = Severity::warning;
+  }
+}
+
 void note_greenlets(Analysis& analysis) {
   analysis.facts.notes.push_back(
       {"greenlets-unread",
@@ -170,6 +179,9 @@ void judge_without_finding(Analysis& analysis) {
   } else if (has_java(facts)) {
     note_java(analysis);
     verdict.headline = "No deadlock among native locks; Java's own locks are not read";
+  } else if (has_note(facts, "goroutines-unread")) {
+    warn_of_goroutines(analysis);
+    verdict.headline = "No deadlock among a Go program's threads; its goroutines are not read";
   } else if (const std::size_t unread = count_unread(facts); unread > 0) {
     verdict.headline = "The stack of " + counted(unread, "thread") + " that " +
                        (unread == 1 ? "waits" : "wait") + " without end could not be read";
@@ -191,8 +203,10 @@ void judge_without_finding(Analysis& analysis) {
     const bool blocked = std::ranges::any_of(
         facts.threads, [](const ThreadFact& t) { return t.state == ThreadState::blocked; });
     verdict.headline =
-        blocked ? "every wait can still end: no thread waits for itself, directly or through others"
-                : "every waiting thread waits for work, time or others that can still come";
+        all_wait_inside(facts)
+            ? "all threads wait for the process itself to wake them: a signal's handler alone could"
+        : blocked ? "every wait can still end: no threads wait for each other without a timeout"
+                  : "every waiting thread waits for work, time or others that can still come";
   }
 }
 

@@ -130,7 +130,7 @@ const Code::ModuleCode& Code::module_code(const Module& module) {
     if (file == nullptr) continue;
     file->each_symbol([&](const ElfSymbol& symbol) {
       if (!symbol.function()) return;
-      const Role role = role_of(symbol.name);
+      const Role role = role_of(symbol.name());
       if (role.act == Role::Act::none) return;
       code.functions.try_emplace(module.to_process(symbol.value).value, role);
     });

@@ -69,11 +69,14 @@ MemoryImage::MemoryImage(std::vector<Extent> extents) {
 }
 
 const Extent* MemoryImage::find(Addr at) const {
+  if (recent_ < extents_.size() && extents_[recent_].range.contains(at)) return &extents_[recent_];
   auto above =
       std::ranges::upper_bound(extents_, at, {}, [](const Extent& e) { return e.range.begin; });
   if (above == extents_.begin()) return nullptr;
   --above;
-  return above->range.contains(at) ? &*above : nullptr;
+  if (!above->range.contains(at)) return nullptr;
+  recent_ = static_cast<std::size_t>(above - extents_.begin());
+  return &*above;
 }
 
 std::optional<Absence> MemoryImage::why_absent(Addr at) const {

@@ -73,7 +73,8 @@ class MemoryImage {
   MemoryImage with_files(std::vector<Extent> files) const;
 
  private:
-  std::vector<Extent> extents_;  // by address, disjoint
+  std::vector<Extent> extents_;     // by address, disjoint
+  mutable std::size_t recent_ = 0;  // where find() looked last: most reads stay near
 };
 
 // The image of a core alone: its segments, and as "not saved" what only NT_FILE mentions.

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/digest.hpp"
+#include "base/function_name.hpp"
 #include "base/rings.hpp"
 #include "base/text.hpp"
 #include "modules/fetch.hpp"
@@ -68,6 +69,27 @@ InputFact input_fact(const View& view, const Input& input) {
   return fact;
 }
 
+// Whether any of its code could have set a handler for a signal, or takes signals otherwise: by the
+// functions for it that a module wants from the C library. A static program has them linked in. The
+// kernel alone knows the handlers.
+bool may_handle_signals(const Modules& modules) {
+  static constexpr std::array<std::string_view, 9> functions{
+      "sigaction", "__sigaction", "signal",  "__sysv_signal", "bsd_signal",
+      "sigset",    "signalfd",    "sigwait", "ssignal"};
+  return std::ranges::any_of(modules.list, [&](const Module& module) {
+    if (module.name().starts_with("libc.") || module.name().starts_with("libpthread") ||
+        module.name().starts_with("ld-") || module.found == Found::core)
+      return false;
+    if (!module.file || !module.file->has_dynsym()) {
+      return !module.file || !module.file->has_symtab() ||
+             std::ranges::any_of(functions, [&](std::string_view name) {
+               return module.file->find_symbol(name).has_value();
+             });
+    }
+    return module.file->imports_any(functions);
+  });
+}
+
 // A signal a process gets by its own doing; the others come from somebody who wanted a dump or an
 // end.
 bool is_fault(std::int64_t signal) {
@@ -79,6 +101,7 @@ ProcessFact process_fact(const View& view) {
   ProcessFact fact;
   fact.arch = "x86_64";
   if (core.process) fact.pid = core.process->pid;
+  fact.handles_signals = may_handle_signals(view.modules);
   const Module* main = view.modules.executable == Modules::npos
                            ? nullptr
                            : &view.modules.list[view.modules.executable];
@@ -123,12 +146,26 @@ ModuleFact module_fact(const View& view, const Module& module) {
   if (module.file && elsewhere && module.file->path() != module.path) {
     fact.file = clean_text(shorten_home(module.file->path()));
   }
+  if (module.found == Found::mismatch) fact.refused = clean_text(shorten_home(module.rejected));
   if (module.identity == Identity::same_layout) fact.identity = "same_layout";
   if (module.debug) fact.debug_file = clean_text(shorten_home(module.debug->path()));
   if (module.supplement) fact.supplement = clean_text(shorten_home(module.supplement->path()));
   fact.fetch = supply_command(module);
+  if (const auto package = package_of(module)) {
+    fact.package = PackageFact{package->name, package->version};
+  }
   fact.symbols = module.level();
   return fact;
+}
+
+// What begins a thread of std::thread, or lies between start_thread and the user's function where
+// the C library is part of the program. libstdc++'s own has no name where it is stripped.
+bool is_runtime_entry(const View& view, const CodeName& name) {
+  const bool runtime = name.module != nullptr && ring_of_module(name.module->path) == Ring::runtime;
+  return (name.function.empty() && runtime) || name.function == "execute_native_thread_routine" ||
+         name.function == "__pthread_once_slow" ||  // std::async begins so
+         is_standard_library(name.function) ||
+         (is_c_library(name.function) && has_c_library_linked_in(view.modules));
 }
 
 // The function a native thread started with: the frame just inside start_thread.
@@ -139,8 +176,11 @@ std::string entry_of(const View& view, std::size_t i) {
     if (symbol != "start_thread" && !symbol.starts_with("__libc_start_call_main") &&
         symbol != "__libc_start_main")
       continue;
-    const CodeName& inner = view.threads.name_of(frames[f - 1]);
-    return clean_text(inner.function, 256);
+    // libstdc++'s std::thread begins each thread with one function of its own, and calls through
+    // templates.
+    std::size_t inner = f - 1;
+    while (inner > 0 && is_runtime_entry(view, view.threads.name_of(frames[inner]))) --inner;
+    return plain_function(clean_text(view.threads.name_of(frames[inner]).function, 256));
   }
   return {};
 }
@@ -153,6 +193,13 @@ void set_time(const CoreThread& thread, ThreadFact& fact) {
 }
 
 }  // namespace
+
+bool has_c_library_linked_in(const Modules& modules) {
+  return std::ranges::none_of(modules.list, [](const Module& module) {
+    return module.name().starts_with("libc.") || module.name().starts_with("libc-") ||
+           module.name().starts_with("ld-musl-");
+  });
+}
 
 std::string signal_name(std::int64_t number) {
   if (number > 0 && number < static_cast<std::int64_t>(signal_names.size())) {

@@ -17,6 +17,9 @@ void add_sites(const View& view, Ledger& ledger);
 // Notes on what was missing: truncation, files, stacks that ended early.
 void add_gaps(const View& view, const Input& input, Ledger& ledger);
 
+// A static program: glibc's or musl's functions are in it, like its own.
+bool has_c_library_linked_in(const Modules& modules);
+
 // "SIGSEGV"; "signal 77" for one without a name here.
 std::string signal_name(std::int64_t number);
 

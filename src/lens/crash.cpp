@@ -15,13 +15,14 @@ constexpr std::uint64_t exception_class =
     0x474e5543432b2b00;  // "GNUCC++\0" (libsupc++ unwind-cxx.h)
 
 // __abort_msg (glibc assert/assert.c, sysdeps/posix/libc_fatal.c): a pointer to {u32 size, text}.
-// Set by assert and by the library's own checks; not by abort itself.
+// Set by assert and by the library's own checks; not by abort itself. With dlmopen there are
+// several C libraries: the message is in the one that wrote it.
 std::string abort_message(const View& view) {
-  for (const Module& module : view.modules.list) {
+  for (const Module& module : view.modules.in_lookup_order()) {
     if (!starts_with_any(module.name(), {"libc.so", "libc-2"})) continue;
     const auto at = module.find_symbol("__abort_msg");
     const auto block = at ? view.image.read_pointer(*at) : Read<Addr>(Addr{});
-    if (!block || block->value == 0) return {};
+    if (!block || block->value == 0) continue;
     std::string text = view.image.read_text(offset_by(*block, 4), 4096).value_or("");
     while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
     return clean_text(text);

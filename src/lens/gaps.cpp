@@ -5,61 +5,35 @@
 
 #include "base/text.hpp"
 #include "lens/basics.hpp"
-#include "modules/fetch.hpp"
+#include "lens/file_gaps.hpp"
 
 namespace coldcase {
 namespace {
 
-constexpr std::string_view filter_remedy =
-    "before the next dump:  echo 0x3f > /proc/PID/coredump_filter  (children inherit it)";
-
-void add_file_gaps(const View& view, Ledger& ledger) {
-  std::vector<bool> on_stack(view.modules.list.size());
-  for (std::uint32_t i = 0; i < view.threads.rules.size(); ++i) {
-    if (const Module* module = view.threads.rules.row(i).module)
-      on_stack[view.modules.index_of(module)] = true;
+// Debug information that is here and was not read to its end.
+void add_debug_gaps(const View& view, Ledger& ledger) {
+  std::map<const Module*, DebugRead> worst;
+  for (const CodeName& name : view.threads.names) {
+    if (name.module == nullptr || name.debug_read == DebugRead::whole) continue;
+    DebugRead& known = worst[name.module];
+    known = std::max(known, name.debug_read);
   }
-  std::size_t unverifiable = 0;
-  for (std::size_t i = 0; i < view.modules.list.size(); ++i) {
-    const Module& module = view.modules.list[i];
-    if (module.file && module.identity == Identity::same_layout && on_stack[i]) {
-      ledger.add_note("unverified-file", Severity::info,
-                      clean_text(module.name()) +
-                          (!module.file->build_id().empty() ? "'s build-id is not in the core"
-                                                            : " has no build-id") +
-                          "; the file here has the same layout and is used, and nothing is called "
-                          "proved through it",
-                      {view.module_id(&module)});
-    }
-    if (module.file) continue;
-    const std::string name = clean_text(module.name());
-    const std::string option = "--sysroot DIR, or --executable " + name + "=FILE";
-    if (module.found == Found::mismatch) {
-      ledger.add_note("module-mismatch", on_stack[i] ? Severity::warning : Severity::info,
-                      name + ": " + clean_text(shorten_home(module.rejected)) +
-                          " is another build than the one that ran, and is not used",
-                      {view.module_id(&module)},
-                      "supply the file of the machine the process ran on: " + option);
-    } else if (module.unverifiable) {
-      ++unverifiable;
-    } else if (on_stack[i]) {
+  for (const auto& [module, read] : worst) {
+    const std::string name = clean_text(module->name());
+    if (read == DebugRead::cut_short) {
+      ledger.add_note("debuginfo-cut-short", Severity::warning,
+                      name +
+                          "'s debug information is damaged and was not read to its end: lines and "
+                          "inlined functions may be missing there",
+                      {view.module_id(module)}, "take the file anew from where it was built");
+    } else {
       ledger.add_note(
-          "module-missing", Severity::warning,
+          "debuginfo-split", Severity::info,
           name +
-              " is not on this machine: the frames in it have no names, and stacks may end there",
-          {view.module_id(&module)}, "supply it: " + option, supply_command(module));
+              " was built with -gsplit-dwarf: its lines are told, its inlined functions "
+              "are in .dwo or .dwp files, which are not read",
+          {view.module_id(module)}, "build it without -gsplit-dwarf to have them told");
     }
-  }
-  if (unverifiable > 0) {
-    const bool cut = view.core.truncated();
-    ledger.add_note(
-        "module-unverified", Severity::warning,
-        "the pages that would identify " + counted(unverifiable, "mapped file") +
-            " are not in the core" +
-            (cut ? ", which was cut short"
-                 : " (written without ELF headers: bit 4 of the process's coredump_filter)") +
-            ": the files here are not used, and stacks end in them",
-        {}, cut ? "take the core whole" : std::string(filter_remedy));
   }
 }
 
@@ -91,10 +65,12 @@ void add_goroutines_gap(const View& view, Ledger& ledger) {
   if (view.modules.executable == Modules::npos) return;
   const Module& program = view.modules.list[view.modules.executable];
   if (!program.file || program.file->go_table() == nullptr) return;
-  ledger.add_note("goroutines-unread", Severity::info,
-                  "Go runtime: its goroutines are not read, only the threads that run them are",
-                  {view.module_id(&program)},
-                  "Go's own debugger reads them: dlv core PROGRAM CORE");
+  ledger.add_note(
+      "goroutines-unread", Severity::info,
+      "Go runtime: its goroutines are not read, only the threads that run them are",
+      {view.module_id(&program)},
+      "Go's own debugger reads them: dlv core PROGRAM CORE. While it hangs, kill -QUIT PID "
+      "makes it print them all, and ends it");
 }
 
 // Machines that run code of their own making, by the names of their files. (Java: the verdict.)
@@ -225,6 +201,7 @@ void add_gaps(const View& view, const Input& input, Ledger& ledger) {
                     "the compressed file could not be read to its end: " + input.cut_short, {id});
   }
   add_file_gaps(view, ledger);
+  add_debug_gaps(view, ledger);
   add_goroutines_gap(view, ledger);
   add_virtual_machine_gaps(view, ledger);
   add_zero_stacks(view, ledger);

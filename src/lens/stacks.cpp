@@ -4,6 +4,7 @@
 
 #include "base/rings.hpp"
 #include "base/text.hpp"
+#include "lens/basics.hpp"
 #include "lens/fold.hpp"
 
 namespace coldcase {
@@ -100,7 +101,9 @@ const std::vector<std::uint32_t>& StackBuilder::labels_of_row(std::uint32_t inde
   frame.kind = row.signal_frame ? FrameKind::signal : FrameKind::native;
   frame.named_by_debug_file = name.from_debug_file;
   frame.function = clean_text(name.function, 2048);
-  if (is_standard_library(frame.function)) frame.in_app = false;
+  const bool library = name.where.file.empty() && is_c_library(frame.function) &&
+                       has_c_library_linked_in(view_.modules);
+  if (library || is_standard_library(frame.function)) frame.in_app = false;
   if (name.symbol != name.function) frame.symbol = name.symbol;
   if (!name.symbol.empty() && row.pc >= name.start)
     frame.symbol_offset = row.pc.value - name.start.value;
@@ -136,8 +139,13 @@ std::vector<std::size_t> StackBuilder::place_runs(const Walk& walk,
     if (runs_python(walk.frames[i].row)) places.push_back(i);
   }
   // A computing thread caught where its evaluation loop has been called and has no frame yet, or no
-  // more: every other one of them has called something since, and has its frame.
-  if (places.size() == interpreted.runs.size() + 1 && places.front() == 0)
+  // more, as in the check of its result that ends it up to 3.10: every other one of them has called
+  // something since, and has its frame.
+  const auto leaves = [&](std::size_t loop) {
+    return loop == 0 ||
+           view_.threads.name_of(walk.frames[loop - 1]).symbol == "_Py_CheckFunctionResult";
+  };
+  if (places.size() == interpreted.runs.size() + 1 && leaves(places.front()))
     places.erase(places.begin());
   return places;
 }

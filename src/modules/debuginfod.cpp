@@ -17,6 +17,7 @@
 #include "base/text.hpp"
 #include "bytes/handles.hpp"
 #include "modules/debuginfod_child.hpp"
+#include "modules/fetch_cache.hpp"
 
 namespace coldcase {
 namespace {
@@ -122,17 +123,20 @@ Reading read_record(int in) {
   return {false, record, std::move(path)};
 }
 
-void end_child(pid_t child) {
+// The clients that it started end with it: then nobody holds the pipe's other end.
+void end_child(pid_t child, int in) {
   ::kill(child, SIGKILL);
   while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }
+  pollfd ended{in, 0, 0};
+  ::poll(&ended, 1, static_cast<int>(grace.count()));
 }
 
 }  // namespace
 
 struct Debuginfod::Round {
   std::vector<std::string> servers;
-  std::vector<FetchRequest> requests;
+  std::vector<FetchItem> requests;
   std::string cache;
   bool first_byte_only = false;
   std::chrono::seconds patience{1};
@@ -155,7 +159,10 @@ void Debuginfod::Round::take(const Record& record, std::string path) {
     answer.path = std::move(path);
   } else if (record.result == -ENOENT) {
     answer.outcome = FetchAnswer::Outcome::unknown_there;
-  } else if (error == 0) {
+  } else if (record.result == -EFBIG || record.result == Record::too_slow) {
+    answer.outcome = FetchAnswer::Outcome::too_large;
+    answer.too_slow = record.result == Record::too_slow;
+  } else if (error == 0 && record.result != -ECANCELED) {
     error = -record.result;
     failed = record.index;
   }
@@ -202,7 +209,7 @@ void Debuginfod::run(Round& round) {
     progress.finished = finished;
     if (options_.progress && !round.first_byte_only) options_.progress(progress);
   };
-  while (Clock::now() <= task.end + grace) {
+  while (Clock::now() <= task.end + grace && !stopped()) {
     const Reading reading = read_record(link.in.get());
     if (reading.ended) break;
     if (reading.record) {
@@ -212,7 +219,7 @@ void Debuginfod::run(Round& round) {
     }
     report(false);
   }
-  end_child(child);
+  end_child(child, link.in.get());
   report(true);
   bytes_before_ += link.bytes();
   round.timed_out = Clock::now() >= task.end;
@@ -233,7 +240,7 @@ void Debuginfod::drop(const std::string& server, const std::string& why) {
 
 // Several servers were asked together, and the library does not tell which of them failed. Each is
 // asked alone for what failed, into a cache that is thrown away, until its first byte.
-void Debuginfod::drop_failing(const FetchRequest& sample) {
+void Debuginfod::drop_failing(const FetchItem& sample) {
   for (const std::string& server : std::vector<std::string>(servers_)) {
     const TemporaryCache cache;
     if (!time_left() || cache.path.empty()) return;
@@ -247,7 +254,69 @@ void Debuginfod::drop_failing(const FetchRequest& sample) {
   }
 }
 
+void Debuginfod::note_too_large(const std::vector<FetchRequest>& requests,
+                                const std::vector<FetchAnswer>& answers) {
+  std::string command;
+  std::size_t large = 0, slow = 0;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (answers[i].outcome != FetchAnswer::Outcome::too_large) continue;
+    slow += answers[i].too_slow ? 1 : 0;
+    if (answers[i].too_slow || large++ != 0) continue;
+    const bool program = requests[i].kind == FetchKind::executable;
+    command = std::string("debuginfod-find ") + (program ? "executable " : "debuginfo ") +
+              requests[i].build_id;
+  }
+  if (large > 0) {
+    troubles_.push_back({"debuginfod", true,
+                         counted(large, "file") +
+                             " of debuginfod servers did not come whole: larger "
+                             "than what is fetched without asking (2 GiB, or DEBUGINFOD_MAXSIZE)",
+                         "fetch by hand what is worth it, then run again", std::move(command)});
+  }
+  if (slow > 0) {
+    troubles_.push_back({"debuginfod", true,
+                         counted(slow, "file") +
+                             " of debuginfod servers did not come whole: that "
+                             "would have taken far longer than the time that was left",
+                         "run again and give it more with --time-budget SECONDS", ""});
+  }
+}
+
 std::vector<FetchAnswer> Debuginfod::fetch(const std::vector<FetchRequest>& requests) {
+  if (options_.cache_only) return find_cached(requests);
+  std::vector<FetchItem> items;
+  items.reserve(requests.size());
+  for (const FetchRequest& request : requests) items.push_back({request, {}});
+  std::vector<FetchAnswer> answers = ask(items, "");
+  add_sections(requests, answers);
+  note_too_large(requests, answers);
+  return answers;
+}
+
+// A server that knows no sections (before 0.188) has the library ask for the whole file again,
+// which is too large as before.
+void Debuginfod::add_sections(const std::vector<FetchRequest>& requests,
+                              std::vector<FetchAnswer>& answers) {
+  std::vector<FetchItem> items;
+  std::vector<std::string*> places;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (answers[i].outcome != FetchAnswer::Outcome::too_large ||
+        requests[i].kind != FetchKind::debuginfo)
+      continue;
+    for (std::size_t k = 0; k < section_names.size(); ++k) {
+      items.push_back({requests[i], section_names[k]});
+      places.push_back(&answers[i].sections[k]);
+    }
+  }
+  if (items.empty()) return;
+  std::vector<FetchAnswer> parts = ask(items, section_folder());
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    if (parts[i].outcome == FetchAnswer::Outcome::found) *places[i] = std::move(parts[i].path);
+  }
+}
+
+std::vector<FetchAnswer> Debuginfod::ask(const std::vector<FetchItem>& requests,
+                                         const std::string& cache) {
   std::vector<FetchAnswer> answers(requests.size());
   std::vector<std::size_t> open;
   for (std::size_t i = 0; i < requests.size(); ++i) open.push_back(i);
@@ -255,6 +324,7 @@ std::vector<FetchAnswer> Debuginfod::fetch(const std::vector<FetchRequest>& requ
   while (!open.empty() && on() && time_left() && !library_missing_) {
     Round round;
     round.servers = servers_;
+    round.cache = cache;
     for (const std::size_t i : open) round.requests.push_back(requests[i]);
     run(round);
     std::vector<std::size_t> still;
@@ -263,6 +333,7 @@ std::vector<FetchAnswer> Debuginfod::fetch(const std::vector<FetchRequest>& requ
       if (round.answers[i].outcome == FetchAnswer::Outcome::not_answered) still.push_back(open[i]);
     }
     open = still;
+    if (stopped()) break;
     if (library_missing_) {
       troubles_.push_back({"debuginfod", true,
                            "libdebuginfod.so.1 is not on this machine: no server was asked", "",

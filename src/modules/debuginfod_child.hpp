@@ -27,6 +27,7 @@ struct Shared {
 // below PIPE_BUF.
 struct Record {
   static constexpr std::uint32_t no_library = UINT32_MAX;
+  static constexpr std::int32_t too_slow = INT32_MIN;  // a result: more than comes in the time left
   std::uint32_t index = 0;
   std::int32_t result = 0;  // 0, or an error number, negative
   std::uint32_t asked = 0;  // a server was asked: it was not the cache that answered
@@ -37,7 +38,7 @@ inline constexpr std::size_t longest_path = 3072;
 struct Task {
   std::string servers;  // DEBUGINFOD_URLS
   std::string cache;    // DEBUGINFOD_CACHE_PATH; empty: the user's
-  const std::vector<FetchRequest>* requests = nullptr;
+  const std::vector<FetchItem>* requests = nullptr;
   std::chrono::steady_clock::time_point end;
   std::chrono::seconds patience{0};  // without 100 KB from a server
   bool first_byte_only = false;      // asks whether a server answers at all

@@ -141,43 +141,77 @@ bool ElfFile::has_dwarf() const {
   return find_section(".debug_info") != nullptr;
 }
 
-void ElfFile::visit_table(std::string_view table, bool dynamic,
-                          const std::function<void(const ElfSymbol&)>& visit) const {
-  const ElfSection* section = find_section(table);
-  if (section == nullptr || section->header.link >= sections_.size()) return;
+ElfFile::SymbolTable ElfFile::symbol_table(std::string_view name) const {
+  const ElfSection* section = find_section(name);
+  if (section == nullptr || section->header.link >= sections_.size()) return {};
   const elf::SectionHeader& strings = sections_[section->header.link].header;
-  const Bytes names = slice(bytes_, strings.offset, strings.size);
   const Bytes rows = slice(bytes_, section->header.offset, section->header.size);
-  for (std::uint64_t at = sizeof(elf::Symbol); at + sizeof(elf::Symbol) <= rows.size();
-       at += sizeof(elf::Symbol)) {
-    const auto row = *parse_at<elf::Symbol>(rows, at);
-    if (row.shndx == 0 || row.name == 0) continue;
-    ElfSymbol symbol;
-    symbol.type = row.info & 15;
-    if (symbol.type > 2 && symbol.type != 10 && symbol.type != 6) continue;  // sections, files
-    symbol.bind = row.info >> 4;
-    symbol.value = row.value;
-    symbol.size = row.size;
-    symbol.dynamic = dynamic;
-    symbol.name = text_at(names, row.name);
-    visit(symbol);
-  }
+  return {slice(rows, sizeof(elf::Symbol), rows.size()),  // the first is reserved
+          slice(bytes_, strings.offset, strings.size), name == ".dynsym"};
 }
 
+namespace {
+
+// Not of what is undefined, has no name, or is a section or a file.
+std::optional<ElfSymbol> symbol_of(const elf::Symbol& row, Bytes names, bool dynamic) {
+  const auto type = static_cast<std::uint8_t>(row.info & 15);
+  if (row.shndx == 0 || row.name == 0) return std::nullopt;
+  if (type > 2 && type != 10 && type != 6) return std::nullopt;
+  return ElfSymbol{slice(names, row.name, names.size()),     row.value, row.size, type,
+                   static_cast<std::uint8_t>(row.info >> 4), dynamic};
+}
+
+// Most differ from what is wanted in the first letter.
+bool is_named(Bytes names, std::uint32_t at, std::string_view wanted) {
+  if (at >= names.size() || std::to_integer<char>(names[at]) != wanted.front()) return false;
+  const std::string_view text(reinterpret_cast<const char*>(names.data()) + at, names.size() - at);
+  return text.starts_with(wanted) && (text.size() == wanted.size() || text[wanted.size()] == '\0');
+}
+
+}  // namespace
+
 void ElfFile::each_symbol(const std::function<void(const ElfSymbol&)>& visit) const {
-  visit_table(".symtab", false, visit);
-  visit_table(".dynsym", true, visit);
+  for (const std::string_view name : {".symtab", ".dynsym"}) {
+    const SymbolTable table = symbol_table(name);
+    for (std::uint64_t at = 0; at + sizeof(elf::Symbol) <= table.rows.size();
+         at += sizeof(elf::Symbol)) {
+      const auto symbol =
+          symbol_of(*parse_at<elf::Symbol>(table.rows, at), table.names, table.dynamic);
+      if (symbol) visit(*symbol);
+    }
+  }
 }
 
 std::optional<ElfSymbol> ElfFile::find_symbol(std::string_view name) const {
   const auto [found, fresh] = found_.try_emplace(std::string(name));
   std::optional<ElfSymbol>& best = found->second;
-  if (!fresh) return best;
-  each_symbol([&](const ElfSymbol& symbol) {
-    if (symbol.name != name) return;
-    if (!best || (best->bind == 0 && symbol.bind != 0)) best = symbol;
-  });
+  if (!fresh || name.empty()) return best;
+  for (const std::string_view of : {".symtab", ".dynsym"}) {
+    const SymbolTable table = symbol_table(of);
+    for (std::uint64_t at = 0; at + sizeof(elf::Symbol) <= table.rows.size();
+         at += sizeof(elf::Symbol)) {
+      const auto row = *parse_at<elf::Symbol>(table.rows, at);
+      if (!is_named(table.names, row.name, name)) continue;
+      const auto symbol = symbol_of(row, table.names, table.dynamic);
+      if (symbol && (!best || symbol->bind != 0)) best = symbol;
+      if (best && best->bind != 0) return best;
+    }
+  }
   return best;
+}
+
+bool ElfFile::imports_any(std::span<const std::string_view> names) const {
+  const ElfSection* section = find_section(".dynsym");
+  if (section == nullptr || section->header.link >= sections_.size()) return false;
+  const elf::SectionHeader& strings = sections_[section->header.link].header;
+  const Bytes text = slice(bytes_, strings.offset, strings.size);
+  const Bytes rows = slice(bytes_, section->header.offset, section->header.size);
+  for (std::uint64_t at = 0; at + sizeof(elf::Symbol) <= rows.size(); at += sizeof(elf::Symbol)) {
+    const auto row = *parse_at<elf::Symbol>(rows, at);
+    if (row.shndx != 0 || row.name == 0) continue;
+    if (std::ranges::find(names, text_at(text, row.name)) != names.end()) return true;
+  }
+  return false;
 }
 
 Bytes ElfFile::at_address(std::uint64_t value, std::uint64_t size) const {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,13 +22,14 @@ namespace coldcase {
 
 // One function or object of a symbol table; value is an address of the file, not of the process.
 struct ElfSymbol {
-  std::string_view name;
+  Bytes names;  // from its name on: to its first NUL, or the string table's end
   std::uint64_t value = 0;
   std::uint64_t size = 0;
   std::uint8_t type = 0;  // STT_*
   std::uint8_t bind = 0;  // STB_*
   bool dynamic = false;
   bool function() const { return type == 2 || type == 10; }  // STT_FUNC, STT_GNU_IFUNC
+  std::string_view name() const { return text_at(names, 0); }
 };
 
 struct ElfSection {
@@ -69,6 +71,9 @@ class ElfFile {
   // every thread is cheap.
   std::optional<ElfSymbol> find_symbol(std::string_view name) const;
 
+  // Whether it takes a symbol of one of these names from another file.
+  bool imports_any(std::span<const std::string_view> names) const;
+
   // The bytes that the file maps at its own address `value`, up to `size`.
   Bytes at_address(std::uint64_t value, std::uint64_t size) const;
 
@@ -87,8 +92,11 @@ class ElfFile {
   ElfFile() = default;
   bool parse();
   void hide_alt_link() const;
-  void visit_table(std::string_view table, bool dynamic,
-                   const std::function<void(const ElfSymbol&)>& visit) const;
+  struct SymbolTable {
+    Bytes rows, names;
+    bool dynamic = false;
+  };
+  SymbolTable symbol_table(std::string_view name) const;
 
   std::string path_;
   Mapping mapping_;

@@ -1,9 +1,15 @@
 #include "modules/fetch.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <coldcase/result.hpp>
 #include <map>
 
 #include "base/text.hpp"
+#include "bytes/handles.hpp"
+#include "modules/section_file.hpp"
 
 namespace coldcase {
 namespace {
@@ -77,6 +83,33 @@ std::unique_ptr<ElfFile> open_answer(const Answers& answers, const FetchRequest&
   return file;
 }
 
+Mapping map_section(const std::string& path) {
+  const FileHandle file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)};
+  struct stat about {};
+  if (!file.valid() || ::fstat(file.get(), &about) != 0 || !S_ISREG(about.st_mode)) return {};
+  if (about.st_size <= 0) return {};
+  try {
+    return {file.get(), static_cast<std::uint64_t>(about.st_size)};
+  } catch (const Error&) {
+    return {};  // as good as not there
+  }
+}
+
+// What came of a debug file that is too large. The sections are copied: their files may go.
+void use_sections(Module& module, const FetchAnswer& answer) {
+  std::array<Mapping, section_names.size()> files;
+  for (std::size_t k = 0; k < files.size(); ++k) {
+    if (!answer.sections[k].empty()) files[k] = map_section(answer.sections[k]);
+  }
+  auto parts = join_sections(
+      {files[0].bytes(), files[1].bytes(), files[2].bytes(), files[3].bytes(), files[4].bytes()},
+      answer.sections[1]);
+  if (parts && agrees(module, *parts))
+    module.parts = std::move(parts);
+  else
+    module.refused_file = answer.sections[1];
+}
+
 void apply(Module& module, const Answers& answers, const FileSearch& search) {
   if (!module.file) {
     auto file = open_answer(answers, {module.build_id, FetchKind::executable}, module);
@@ -96,6 +129,9 @@ void apply(Module& module, const Answers& answers, const FileSearch& search) {
       module.lacks_supplement.clear();
       module.debug = std::move(debug);
     }
+    const auto answer = answers.find({module.build_id, FetchKind::debuginfo});
+    if (module.file && !module.debug && answer != answers.end() && answer->second.has_sections())
+      use_sections(module, answer->second);
   }
   find_debug_files(module, search);
 }
@@ -126,13 +162,25 @@ FetchNote note_of_refused(const Module& module) {
           "drop it from the cache before asking again", plain ? "rm -r " + folder : ""};
 }
 
+FetchNote note_of_parts(const Module& module) {
+  const bool lines = module.parts->find_section(".debug_line") != nullptr;
+  return {
+      "debuginfo-parts", false,
+      "the debug information of " + clean_text(module.name()) + " is too large to come whole: " +
+          (lines ? "names and lines come from parts of it. Functions inlined there are not told, "
+                   "and a line may be of one of them"
+                 : "names come from parts of it, lines there are not told"),
+      "", supply_command(module)};
+}
+
 std::vector<FetchNote> notes_of(const std::vector<Module*>& modules) {
   std::vector<FetchNote> notes;
   std::vector<const Module*> without;
   for (const Module* module : modules) {
     if (!module->refused_file.empty()) notes.push_back(note_of_refused(*module));
-    if (module->file && (lacks_debug(*module) || !module->lacks_supplement.empty()))
-      without.push_back(module);
+    if (module->parts) notes.push_back(note_of_parts(*module));
+    const bool lacks = lacks_debug(*module) || !module->lacks_supplement.empty();
+    if (module->file && lacks && !module->parts) without.push_back(module);
   }
   if (without.empty()) return notes;
   std::string text = "no debug information came for " + clean_text(without.front()->name());
@@ -141,6 +189,47 @@ std::vector<FetchNote> notes_of(const std::vector<Module*>& modules) {
                    supply_command(*without.front())});
   return notes;
 }
+
+// By build-id, from the servers in DEBUGINFOD_URLS. A package note of Debian's names the source
+// package, whose files are in packages of other names, so that no command for apt can be made of
+// it: Debian 12's libsystemd.so.0 says "systemd" and comes with libsystemd0, its debug file with
+// libsystemd0-dbgsym.
+std::string find_command(std::string_view kind, std::string_view build_id) {
+  return "debuginfod-find " + std::string(kind) + " " + std::string(build_id);
+}
+
+// Fedora's packages are found by the files in them; gdb there advises the same.
+std::string dnf_command(bool debug, const std::string& build_id) {
+  const std::string file = "/.build-id/" + build_id.substr(0, 2) + "/" + build_id.substr(2);
+  return debug ? "dnf --enablerepo='*debug*' install /usr/lib/debug" + file + ".debug"
+               : "dnf install /usr/lib" + file;
+}
+
+// Of these modules missing files cost something.
+std::vector<std::size_t> worth_asking(const Core& core, const MemoryImage& saved,
+                                      const Modules& modules) {
+  const std::vector<bool> seen = on_stacks(core, saved, modules);
+  std::vector<std::size_t> indices;
+  for (std::size_t i = 0; i < modules.list.size(); ++i) {
+    const Module& module = modules.list[i];
+    if (seen[i] && !module.build_id.empty() && module.found != Found::core) indices.push_back(i);
+  }
+  return indices;
+}
+
+// False when the module has all its files.
+bool add_missing(const Module& module, std::vector<FetchRequest>& wanted) {
+  const std::size_t before = wanted.size();
+  if (!module.file) wanted.push_back({module.build_id, FetchKind::executable});
+  if (lacks_debug(module)) {
+    wanted.push_back({module.build_id, module.parts ? FetchKind::sections : FetchKind::debuginfo});
+  }
+  if (!module.lacks_supplement.empty())
+    wanted.push_back({module.lacks_supplement, FetchKind::debuginfo});
+  return wanted.size() > before;
+}
+
+}  // namespace
 
 std::optional<PackageNote> package_of(const Module& module) {
   const Bytes bytes = module.file ? module.file->bytes() : module.header_page;
@@ -151,21 +240,25 @@ std::optional<PackageNote> package_of(const Module& module) {
   return std::nullopt;
 }
 
-}  // namespace
+std::vector<FetchRequest> missing_files(const Core& core, const MemoryImage& saved,
+                                        const Modules& modules, std::size_t most) {
+  std::vector<FetchRequest> missing;
+  for (const std::size_t i : worth_asking(core, saved, modules))
+    add_missing(modules.list[i], missing);
+  std::erase_if(missing, [](const FetchRequest& one) { return one.build_id.size() <= 2; });
+  std::ranges::sort(missing);
+  missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
+  missing.resize(std::min(missing.size(), most));
+  return missing;
+}
 
 std::vector<FetchNote> fetch_files(const Core& core, const MemoryImage& saved,
                                    const FileSearch& search, Modules& modules,
                                    Debuginfod& servers) {
-  const std::vector<bool> seen = on_stacks(core, saved, modules);
   std::vector<Module*> lacking;
   std::vector<FetchRequest> wanted;
-  for (std::size_t i = 0; i < modules.list.size(); ++i) {
-    Module& module = modules.list[i];
-    if (!seen[i] || module.build_id.empty() || module.found == Found::core) continue;
-    if (!module.file) wanted.push_back({module.build_id, FetchKind::executable});
-    if (lacks_debug(module)) wanted.push_back({module.build_id, FetchKind::debuginfo});
-    if (!module.file || lacks_debug(module) || !module.lacks_supplement.empty())
-      lacking.push_back(&module);
+  for (const std::size_t i : worth_asking(core, saved, modules)) {
+    if (add_missing(modules.list[i], wanted)) lacking.push_back(&modules.list[i]);
   }
   Answers answers;
   ask(servers, wanted, answers);
@@ -182,15 +275,9 @@ std::string supply_command(const Module& module) {
                                            : "debuginfod-find debuginfo " + module.lacks_supplement;
   }
   const auto package = package_of(module);
-  if (package && package->type == "deb") {
-    return "apt-get install " + package->name + (debug ? "-dbgsym" : "") +
-           (package->version.empty() ? "" : "=" + package->version);
-  }
-  if (package && package->type == "rpm") {
-    return (debug ? "dnf debuginfo-install " : "dnf install ") + package->name +
-           (package->version.empty() ? "" : "-" + package->version);
-  }
-  return (debug ? "debuginfod-find debuginfo " : "debuginfod-find executable ") + module.build_id;
+  const bool rpm = package && package->type == "rpm" && module.build_id.size() > 2;
+  return rpm ? dnf_command(debug, module.build_id)
+             : find_command(debug ? "debuginfo" : "executable", module.build_id);
 }
 
 }  // namespace coldcase

@@ -7,7 +7,7 @@
 namespace coldcase {
 namespace {
 
-constexpr std::size_t most_modules = 10'000;
+constexpr std::size_t most_modules = 10'000, most_namespaces = 16;  // glibc: DL_NNS
 constexpr std::int64_t dt_debug = 21, dt_strtab = 5, dt_soname = 14;
 
 struct LinkMap {  // link.h, both C libraries
@@ -25,7 +25,9 @@ std::optional<std::uint64_t> dynamic_value(const MemoryImage& image, Addr dynami
   return std::nullopt;
 }
 
-std::optional<Addr> find_link_map(const Core& core, const MemoryImage& image) {
+// struct r_debug (link.h): r_version at 0, r_map at 8; from glibc 2.35 on, where r_version is 2,
+// r_next at 40: that of the next namespace.
+std::optional<Addr> find_debug(const Core& core, const MemoryImage& image) {
   const auto phdr = core.auxv_value(elf::at_phdr);
   const auto count = core.auxv_value(elf::at_phnum);
   if (!phdr || !count) return std::nullopt;
@@ -39,9 +41,7 @@ std::optional<Addr> find_link_map(const Core& core, const MemoryImage& image) {
   if (!dynamic) return std::nullopt;
   const auto debug = dynamic_value(image, Addr{bias.value_or(0) + *dynamic}, dt_debug);
   if (!debug || *debug == 0) return std::nullopt;
-  const auto head = image.read_pointer(Addr{*debug + 8});  // struct r_debug: r_version, r_map
-  if (!head) return std::nullopt;
-  return *head;
+  return Addr{*debug};
 }
 
 // What the module calls itself (DT_SONAME), for one that no list names.
@@ -90,19 +90,39 @@ bool add_saved_module(const MemoryImage& image, Addr base, std::string path, Mod
   return true;
 }
 
-}  // namespace
-
-void add_link_map_modules(const Core& core, const MemoryImage& image, Modules& modules) {
-  const auto head = find_link_map(core, image);
-  if (!head) return;
-  const auto next = [&](Addr at) { return image.read_pointer(Addr{at.value + 24}); };
-  walk_list(*head, most_modules, next, [&](Addr at) {
+// `own`: it is the namespace of the program.
+void read_namespace(const MemoryImage& image, Addr head, bool own, Modules& modules) {
+  std::uint32_t place = 0;
+  const auto next = [&](Addr at) { return image.read_pointer(offset_by(at, 24)); };
+  walk_list(head, most_modules, next, [&](Addr at) {
     const auto entry = image.read<LinkMap>(at);
     if (!entry) return false;
     // l_ld, the dynamic section, lies inside the module; l_addr alone may be 0 (a non-PIE program).
-    if (modules.find(Addr{entry->l_ld}) != nullptr || entry->l_addr == 0) return true;
-    add_saved_module(image, Addr{entry->l_addr}, image.read_text(Addr{entry->l_name}).value_or(""),
-                     modules);
+    const Addr inside{entry->l_ld};
+    if (modules.find(inside) == nullptr && entry->l_addr != 0 &&
+        modules.list.size() < most_modules) {
+      add_saved_module(image, Addr{entry->l_addr},
+                       image.read_text(Addr{entry->l_name}).value_or(""), modules);
+    }
+    const Module* module = own ? modules.find(inside) : nullptr;
+    if (module != nullptr && !module->loaded) modules.list[modules.index_of(module)].loaded = place;
+    ++place;
+    return true;
+  });
+}
+
+}  // namespace
+
+void read_link_maps(const Core& core, const MemoryImage& image, Modules& modules) {
+  const auto debug = find_debug(core, image);
+  if (!debug) return;
+  const auto next = [&](Addr at) -> Read<Addr> {
+    const auto version = image.read<std::int32_t>(at);
+    return version && *version >= 2 ? image.read_pointer(offset_by(at, 40)) : Read<Addr>(Addr{});
+  };
+  walk_list(*debug, most_namespaces, next, [&](Addr at) {
+    read_namespace(image, image.read_pointer(offset_by(at, 8)).value_or(Addr{}), at == *debug,
+                   modules);
     return true;
   });
 }

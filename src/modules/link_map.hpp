@@ -7,8 +7,9 @@
 namespace coldcase {
 
 // glibc's and musl's struct link_map (link.h): l_addr, l_name, l_ld, l_next, l_prev, found through
-// AT_PHDR, PT_DYNAMIC and DT_DEBUG. Adds what is not among the modules yet.
-void add_link_map_modules(const Core& core, const MemoryImage& image, Modules& modules);
+// AT_PHDR, PT_DYNAMIC and DT_DEBUG. Adds what is not among the modules yet, and marks those of the
+// program's own namespace.
+void read_link_maps(const Core& core, const MemoryImage& image, Modules& modules);
 
 // A gcore cut short has neither NT_FILE nor auxv; its library headers are still there.
 void add_modules_by_magic(const Core& core, const MemoryImage& image, Modules& modules);

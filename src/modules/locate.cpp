@@ -5,12 +5,6 @@
 namespace coldcase {
 namespace {
 
-std::string_view without_deleted(std::string_view path) {
-  constexpr std::string_view mark = " (deleted)";
-  if (path.size() > mark.size() && path.ends_with(mark)) path.remove_suffix(mark.size());
-  return path;
-}
-
 bool is_number(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
@@ -53,10 +47,28 @@ std::string build_id_path(std::string_view folder, std::string_view build_id,
   return path;
 }
 
+// What `debuginfod-find` fetched lies in its cache as BUILD-ID/debuginfo and BUILD-ID/executable.
+std::string cached_path(std::string_view folder, std::string_view build_id, std::string_view kind) {
+  return std::string(folder) + "/" + std::string(build_id) + "/" + std::string(kind);
+}
+
 // "./usr/lib/libfoo.so" and "root/usr/lib/libfoo.so" are the file /usr/lib/libfoo.so of a copied
 // tree; "libfoo.so" may be.
 bool may_be(std::string_view member, std::string_view wanted) {
   return base_name(member) == base_name(wanted);
+}
+
+// In a copied tree: the path, then what is left of it without its first folders. gcore records
+// where the file is for the machine, /srv/roots/7/usr/bin/x, of a process whose root was
+// /srv/roots/7.
+void add_in_tree(const std::string& root, std::string_view path, std::vector<std::string>& files) {
+  constexpr std::size_t most_folders = 32;
+  auto at = path.find('/');
+  if (at == path.npos) files.push_back(root + "/" + std::string(path));
+  for (std::size_t i = 0; i < most_folders && at != path.npos; ++i) {
+    files.push_back(root + std::string(path.substr(at)));
+    at = path.find('/', at + 1);
+  }
 }
 
 void add_beside(std::string_view path, const FileSearch& search, std::vector<std::string>& files) {
@@ -71,6 +83,12 @@ void add_beside(std::string_view path, const FileSearch& search, std::vector<std
 }
 
 }  // namespace
+
+std::string_view without_deleted(std::string_view path) {
+  constexpr std::string_view mark = " (deleted)";
+  if (path.size() > mark.size() && path.ends_with(mark)) path.remove_suffix(mark.size());
+  return path;
+}
 
 std::vector<std::string> candidate_files(std::string_view recorded, std::string_view build_id,
                                          bool is_executable, const FileSearch& search) {
@@ -89,9 +107,8 @@ std::vector<std::string> candidate_files(std::string_view recorded, std::string_
   const bool nameless = is_nameless(path);
   for (const std::string& root : search.sysroots) {
     if (nameless) break;
-    files.push_back(root + path);
     if (!inner.empty()) files.push_back(root + inner);
-    files.push_back(root + "/" + std::string(base_name(path)));
+    add_in_tree(root, path, files);
   }
   if (path.starts_with('/') && !nameless) files.push_back(path);
   if (!inner.empty()) files.push_back(inner);
@@ -105,6 +122,7 @@ std::vector<std::string> candidate_files(std::string_view recorded, std::string_
   files.push_back(build_id_path("/usr/lib/debug", build_id, ""));
   for (const std::string& folder : search.debug_dirs) {
     files.push_back(build_id_path(folder, build_id, ""));
+    files.push_back(cached_path(folder, build_id, "executable"));
   }
   return files;
 }
@@ -120,6 +138,7 @@ std::vector<std::string> debug_files(std::string_view recorded, std::string_view
   }
   for (const std::string& folder : search.debug_dirs) {
     files.push_back(build_id_path(folder, build_id, ".debug"));
+    files.push_back(cached_path(folder, build_id, "debuginfo"));
   }
   files.push_back(build_id_path("/usr/lib/debug", build_id, ".debug"));
   return files;

@@ -1,6 +1,7 @@
 #include "modules/modules.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 
 #include "base/text.hpp"
@@ -179,7 +180,7 @@ Identity compare(const Module& module, const ElfFile& file) {
 }
 
 std::string_view Module::name() const {
-  return base_name(path);
+  return base_name(without_deleted(path));
 }
 
 const ElfFile* Module::symbols() const {
@@ -207,6 +208,11 @@ SymbolLevel Module::level() const {
   return file && file->has_dynsym() ? SymbolLevel::dynamic : SymbolLevel::none;
 }
 
+bool Module::of_c_library() const {
+  return starts_with_any(name(),
+                         {"libc.so", "libc-2", "libpthread", "ld-linux", "ld-2", "libm.so"});
+}
+
 std::optional<Addr> Module::find_symbol(std::string_view wanted) const {
   for (const ElfFile* from : {file.get(), debug.get()}) {
     if (from == nullptr) continue;
@@ -223,11 +229,12 @@ const Module* Modules::find(Addr at) const {
   return above->range.contains(at) ? &*above : nullptr;
 }
 
-std::optional<Addr> Modules::find_symbol(std::string_view wanted) const {
-  for (const Module& module : list) {
-    if (const auto at = module.find_symbol(wanted)) return at;
-  }
-  return std::nullopt;
+std::vector<std::reference_wrapper<const Module>> Modules::in_lookup_order() const {
+  std::vector<std::reference_wrapper<const Module>> order(list.begin(), list.end());
+  std::ranges::stable_sort(order, {}, [](const Module& module) {
+    return module.loaded.value_or(std::numeric_limits<std::uint32_t>::max());
+  });
+  return order;
 }
 
 Modules find_modules(const Core& core, const MemoryImage& image, const FileSearch& search) {
@@ -243,7 +250,7 @@ Modules find_modules(const Core& core, const MemoryImage& image, const FileSearc
       modules.list.push_back(std::move(*module));
   }
   add_vdso(core, image, modules);
-  add_link_map_modules(core, image, modules);
+  read_link_maps(core, image, modules);
   if (core.files.empty() && modules.list.empty()) add_modules_by_magic(core, image, modules);
   std::ranges::sort(modules.list, {}, [](const Module& m) { return m.range.begin; });
   const auto program = core.auxv_value(elf::at_phdr);
@@ -270,6 +277,8 @@ std::vector<Extent> file_extents(const Core& core, const Modules& modules) {
       extent.rest = Absence::not_mapped;
     } else if (module->found == Found::mismatch) {
       extent.rest = Absence::file_mismatch;
+    } else if (module->unverifiable) {
+      extent.rest = Absence::file_unproved;
     }
     extents.push_back(extent);
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <coldcase/words.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,7 +31,10 @@ struct Module {
   Range range;                              // from its first mapped byte to its last
   std::uint64_t bias = 0;                   // address in the process = bias + address in the file
   std::vector<elf::ProgramHeader> headers;  // from the core, else from the file
-  std::string build_id;       // from the core; empty when it has none or the page is absent
+  std::string build_id;  // from the core; empty when it has none or the page is absent
+  // Its place in the loader's list of the program's own namespace; none: in another one (dlmopen),
+  // or no list tells.
+  std::optional<std::uint32_t> loaded;
   bool header_saved = false;  // the core holds the ELF header page
   Bytes header_page;          // then: its bytes
   Identity identity = Identity::none;
@@ -40,10 +44,14 @@ struct Module {
   std::unique_ptr<ElfFile> file;
   std::unique_ptr<ElfFile> debug;       // separate debug file: of the same build-id, or CRC
   std::unique_ptr<ElfFile> supplement;  // what dwz moved common DWARF to, by its build-id
-  std::string lacks_supplement;         // the build-id of the one that was not found
-  std::string refused_file;             // what a server sent for it, and is another file
+  // Sections of a debug file that is too large to be fetched, for names and lines at addresses
+  // alone: no symbol is looked up in them, so that nothing read from memory rests on them.
+  std::unique_ptr<ElfFile> parts;
+  std::string lacks_supplement;  // the build-id of the one that was not found
+  std::string refused_file;      // what a server sent for it, and is another file
 
-  std::string_view name() const;
+  std::string_view name() const;  // without folders, and without the kernel's " (deleted)"
+  bool of_c_library() const;      // by its name: glibc, its parts before 2.34, its loader
   Addr to_process(std::uint64_t file_address) const { return Addr{bias + file_address}; }
   std::uint64_t to_file(Addr at) const { return at.value - bias; }
   // The file whose symbol tables are the fullest.
@@ -74,8 +82,10 @@ class Modules {
   std::size_t index_of(const Module* module) const {
     return static_cast<std::size_t>(module - list.data());
   }
-  // The first symbol of this name in any module, in the order of the addresses.
-  std::optional<Addr> find_symbol(std::string_view name) const;
+  // The modules as the program itself looks a name up: its own namespace in the loader's order,
+  // then the others by address. A copy that dlmopen made may lie below the one that the program
+  // uses, and has variables of its own.
+  std::vector<std::reference_wrapper<const Module>> in_lookup_order() const;
 };
 
 // Finds and identifies the modules. `image` is that of the core alone.
@@ -95,6 +105,8 @@ std::vector<std::string> linked_files(std::string_view recorded, std::string_vie
                                       std::string_view link, const FileSearch& search);
 std::vector<std::string> supplement_files(std::string_view opened, const AltLink& link,
                                           const FileSearch& search);
+// The path of a file that was deleted under the process, without the kernel's " (deleted)".
+std::string_view without_deleted(std::string_view path);
 // How sure it is that `file` is what the core had mapped.
 Identity compare(const Module& module, const ElfFile& file);
 // The debug file and dwz's supplement for what the module has by now, as far as they are here.

@@ -1,6 +1,9 @@
 #include "modules/places.hpp"
 
+#include <algorithm>
+
 #include "base/text.hpp"
+#include "modules/dwarf/all_lines.hpp"
 #include "modules/dwarf/reader.hpp"
 #include "modules/dwarf_names.hpp"
 
@@ -48,6 +51,31 @@ void add_places(const ElfFile& file, std::span<const std::uint64_t> sorted,
       name.inlines.push_back({shown_name(one.name), shown(one.where)});
     name.where = shown(places[at].where);
     if (name.symbol.empty()) name.function = shown_name(places[at].function);
+    if (places[at].split) name.debug_read = DebugRead::split;
+    if (reader.cut_short()) name.debug_read = DebugRead::cut_short;
+  }
+}
+
+void add_lines(const ElfFile& sections, std::span<const std::uint64_t> sorted, std::uint64_t bias,
+               std::span<CodeName* const> names) {
+  std::vector<std::uint64_t> wanted(sorted.begin(), sorted.end());
+  const auto start_of = [bias](const CodeName& name) { return name.start.value - bias; };
+  for (const CodeName* name : names) {
+    if (!name->symbol.empty()) wanted.push_back(start_of(*name));
+  }
+  std::ranges::sort(wanted);
+  const auto lines = dwarf::lines_alone(sections_of(sections), wanted);
+  const auto line_at = [&](std::uint64_t value) -> const dwarf::PlainLine& {
+    return lines[static_cast<std::size_t>(std::ranges::lower_bound(wanted, value) -
+                                          wanted.begin())];
+  };
+  for (std::size_t at = 0; at < sorted.size(); ++at) {
+    if (names[at]->symbol.empty()) continue;
+    const std::uint64_t start = start_of(*names[at]);
+    const dwarf::PlainLine& line = line_at(sorted[at]);
+    const dwarf::PlainLine& first = line_at(start);
+    const bool own = line.where.file == first.where.file;  // else of a function inlined there
+    if (own && line.row >= start && first.row == start) names[at]->where = shown(line.where);
   }
 }
 

@@ -38,8 +38,9 @@ std::vector<std::byte> unpack_debug_data(Bytes section, std::size_t most);
 // The package a file was installed from, as its ELF package note tells
 // (https://systemd.io/ELF_PACKAGE_METADATA). Only what is harmless on a command line is kept.
 struct PackageNote {
-  std::string type;  // "deb", "rpm"
-  std::string name, version, architecture;
+  std::string type;           // "deb", "rpm"
+  std::string name, version;  // of the source package: dh-package-notes, dpkg, Fedora's macros
+  std::string architecture;
 };
 std::optional<PackageNote> parse_package_note(Bytes notes);
 

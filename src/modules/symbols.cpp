@@ -7,6 +7,7 @@
 
 #include "base/text.hpp"
 #include "modules/dwarf_names.hpp"
+#include "modules/functions.hpp"
 #include "modules/places.hpp"
 #include "modules/plt.hpp"
 
@@ -30,14 +31,14 @@ void name_from_table(const Module& module, const ElfFile& file, std::vector<Requ
     // A label without a size (hand-written assembly, as clone3 and _start) covers its address
     // alone.
     const bool code = symbol.function() || (symbol.type == 0 && symbol.size != 0);
-    if (!code || symbol.name.empty() || symbol.size > UINT64_MAX - symbol.value) return;
+    if (!code || symbol.size > UINT64_MAX - symbol.value) return;
     const std::uint64_t end = symbol.value + std::max<std::uint64_t>(symbol.size, 1);
     auto first = std::ranges::lower_bound(requests, symbol.value, {}, &Request::value);
     for (; first != requests.end() && first->value < end; ++first) {
       int& best = ranks[static_cast<std::size_t>(first - requests.begin())];
-      if (rank(symbol) <= best) continue;
+      if (rank(symbol) <= best || symbol.name().empty()) continue;
       best = rank(symbol);
-      first->answer->symbol = clean_text(symbol.name, 2048);
+      first->answer->symbol = clean_text(symbol.name(), 2048);
       first->answer->start = module.to_process(symbol.value);
       first->answer->size = symbol.size;
     }
@@ -47,9 +48,7 @@ void name_from_table(const Module& module, const ElfFile& file, std::vector<Requ
 // Inflating the C library's debug file takes 35 ms (Debian 12's libc6-dbg, 10 MB), twice all the
 // rest, for lines inside futex wrappers that nobody can act on: its symbols have to do.
 bool worth_opening(const Module& module, const ElfFile& dwarf) {
-  const bool c_library = starts_with_any(
-      module.name(), {"libc.so", "libc-2", "libpthread", "ld-linux", "ld-2", "libm.so"});
-  return !c_library || dwarf.inflated_bytes() == 0;
+  return !module.of_c_library() || dwarf.inflated_bytes() == 0;
 }
 
 // "pause@plt": no symbol table has these.
@@ -65,14 +64,37 @@ void name_as_stub(const Module& module, const Request& request) {
   answer.from_debug_file = false;
 }
 
+void adopt(CodeName& from, CodeName& into) {
+  into.symbol = std::move(from.symbol);
+  into.start = from.start;
+  into.size = from.size;
+}
+
+// No section proves whose it is. The file itself does: a name is believed where a function of its
+// unwind tables begins as the symbol does.
+void name_from_parts(const Module& module, std::vector<Request>& requests) {
+  std::vector<CodeName> names(requests.size());
+  std::vector<Request> again;
+  again.reserve(requests.size());
+  for (std::size_t i = 0; i < requests.size(); ++i) again.push_back({requests[i].value, &names[i]});
+  name_from_table(module, *module.parts, again);
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (!requests[i].answer->symbol.empty() || names[i].symbol.empty()) continue;
+    const auto function = find_function(*module.file, requests[i].value);
+    if (function && module.to_process(function->begin) == names[i].start)
+      adopt(names[i], *requests[i].answer);
+  }
+}
+
 void name_in_module(const Module& module, std::vector<Request>& requests) {
   std::ranges::sort(requests, {}, &Request::value);
   if (module.file) name_from_table(module, *module.file, requests);
   std::vector<bool> named;
   named.reserve(requests.size());
   for (const Request& request : requests) named.push_back(!request.answer->symbol.empty());
-  const ElfFile* fuller = module.debug ? module.debug.get() : module.packed_symbols();
-  if (fuller != nullptr) name_from_table(module, *fuller, requests);
+  if (const ElfFile* fuller = module.debug ? module.debug.get() : module.packed_symbols())
+    name_from_table(module, *fuller, requests);
+  if (module.parts) name_from_parts(module, requests);
   for (std::size_t i = 0; i < requests.size(); ++i) requests[i].answer->from_debug_file = !named[i];
   for (Request& request : requests) {
     // "pthread_join@@GLIBC_2.34": the version is the linker's business.
@@ -83,14 +105,17 @@ void name_in_module(const Module& module, std::vector<Request>& requests) {
     if (request.answer->symbol.empty()) name_as_stub(module, request);
   }
   const ElfFile* dwarf = dwarf_of(module);
-  if (dwarf == nullptr) return;
+  if (dwarf == nullptr && !module.parts) return;
   std::vector<std::uint64_t> values;
   std::vector<CodeName*> answers;
   for (const Request& request : requests) {
     values.push_back(request.value);
     answers.push_back(request.answer);
   }
-  add_places(*dwarf, values, answers);
+  if (dwarf != nullptr)
+    add_places(*dwarf, values, answers);
+  else
+    add_lines(*module.parts, values, module.bias, answers);
 }
 
 }  // namespace

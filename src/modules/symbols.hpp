@@ -22,6 +22,13 @@ struct InlineName {
   SourceLine where;
 };
 
+// How much of the debug information was read that tells lines and inlined functions.
+enum class DebugRead : std::uint8_t {
+  whole,      // all there is, which may be none
+  split,      // a unit's entries are in a .dwo or .dwp file: its lines, no inlined functions
+  cut_short,  // damaged: it would have taken more steps than any sound file
+};
+
 struct CodeName {
   const Module* module = nullptr;
   std::string function;  // demangled; empty when no symbol covers the address
@@ -31,6 +38,7 @@ struct CodeName {
   bool from_debug_file = false;  // the name is in the separate debug file or in DWARF alone
   SourceLine where;  // of the real function: with inlines, the line of the outermost call
   std::vector<InlineName> inlines;  // innermost first
+  DebugRead debug_read = DebugRead::whole;
 };
 
 // One CodeName for each address, in the order of the addresses. A return address has to be passed

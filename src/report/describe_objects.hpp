@@ -77,17 +77,25 @@ void describe(Io& io, As<Io, Evidence>& evidence) {
 }
 
 template <class Io>
+void describe(Io& io, As<Io, PackageFact>& package) {
+  io.must("name", package.name);
+  io.may("version", package.version);
+}
+
+template <class Io>
 void describe(Io& io, As<Io, ModuleFact>& module) {
   io.identity(RefKind::module);
   io.must("name", module.name);
   io.may("path", module.path);
   io.may("build_id", module.build_id);
+  io.may("package", module.package);
   io.list("mapped", module.mapped, true, [&io](auto& place) {
     io.must("process", place.process);
     io.must("base", place.address);
   });
   io.must("found", module.found);
   io.may("file", module.file);
+  io.may("refused", module.refused);
   io.may("identified_by", module.identity);
   io.may("debug_file", module.debug_file);
   io.may("supplement", module.supplement);

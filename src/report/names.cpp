@@ -195,9 +195,22 @@ std::string finding_text(FindingKind kind) {
   return {};
 }
 
+namespace {
+
+// "/rustc/<commit>/library/std/src/thread/mod.rs": its folder is on nobody's machine.
+std::string_view without_rustc(std::string_view file) {
+  constexpr std::string_view folder = "/rustc/";
+  const auto end = file.find('/', folder.size());
+  const bool whole = file.starts_with(folder) && end != std::string_view::npos;
+  return whole ? file.substr(end + 1) : file;
+}
+
+}  // namespace
+
 std::string place_text(const std::string& file, const std::optional<std::uint32_t>& line) {
-  if (file.empty() || !line) return file;
-  return file + ":" + std::to_string(*line);
+  std::string text(without_rustc(file));
+  if (!text.empty() && line) text += ":" + std::to_string(*line);
+  return text;
 }
 
 std::string wait_target(const Analysis& analysis, const Wait& wait) {

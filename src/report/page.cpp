@@ -1,6 +1,7 @@
 #include "report/page.hpp"
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "base/text.hpp"
@@ -25,6 +26,21 @@ std::string taken_text(const InputFact& input) {
                                                : "core";
   if (!input.taken_at.empty()) text += " " + time_text(input.taken_at);
   return text == "core" ? std::string{} : text;
+}
+
+// A signal that means a fault, and was sent: nothing in the process did it.
+std::string sent_text(const Analysis& analysis, ProcessId process) {
+  if (!process.known()) return {};
+  const auto& signal = analysis.facts.processes[process.index].signal;
+  static constexpr std::array<std::string_view, 5> faults{"SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL",
+                                                          "SIGTRAP"};
+  if (!signal || signal->from_outside != true ||
+      std::ranges::find(faults, signal->name) == faults.end())
+    return {};
+  return "ended by " + signal->name + " that " +
+         (signal->sender_pid ? "process " + std::to_string(*signal->sender_pid)
+                             : "another process") +
+         " sent";
 }
 
 std::uint64_t threads_of(const Analysis& analysis, ProcessId process) {
@@ -56,6 +72,8 @@ std::string subject_line(const Analysis& analysis, const InputFact& input) {
   }
   const std::string taken = taken_text(input);
   if (!taken.empty()) parts.push_back(taken);
+  const std::string sent = sent_text(analysis, input.process);
+  if (!sent.empty()) parts.push_back(sent);
   if (!input.problem_text.empty()) parts.push_back("could not be read: " + input.problem_text);
   return join(parts, ", ");
 }
@@ -207,6 +225,12 @@ std::vector<AdviceLine> advice_lines(const Analysis& analysis, const Finding* fi
           {"Analyze the core on the machine it was taken on, or name the folders that "
            "hold its files with --sysroot and --debug-dir.",
            ""});
+    // The notes on these say who can read them: no core helps here.
+    const bool unread = std::ranges::any_of(analysis.facts.notes, [](const Note& note) {
+      return note.code == "goroutines-unread" || note.code == "java-unread" ||
+             note.code == "greenlets-unread";
+    });
+    if (unread) return lines;
     lines.push_back(
         {"While the process still hangs, take a new core with gcore and analyze it "
          "there.",

@@ -5,6 +5,7 @@
 #include <coldcase/analysis.hpp>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace coldcase::report {
@@ -61,8 +62,29 @@ struct StackParty {
   const std::vector<Hold>& holds;
   std::span<const LocalFact> locals = {};
 };
+// What the frames of an analysis are called in its stacks, each made once. Short names also fold
+// what the C++ and Rust libraries have between a thread's start and the user's code.
+class FrameNames {
+ public:
+  FrameNames(const Analysis& analysis, bool full) : analysis_(analysis), full_(full) {}
+  const std::string& name(std::uint32_t frame) { return row(frame).name; }
+  bool is_glue(std::uint32_t frame) { return row(frame).glue; }
+
+ private:
+  struct Row {
+    std::string name;
+    bool glue = false;
+  };
+  const Row& row(std::uint32_t frame);
+
+  const Analysis& analysis_;
+  bool full_;
+  std::unordered_map<std::uint32_t, Row> rows_;
+};
+
 // Frames with the waits and holds at them; interpreter's own and nameless frames folded.
-std::vector<StackLine> stack_lines(const Analysis& analysis, const StackParty& party);
+std::vector<StackLine> stack_lines(const Analysis& analysis, const StackParty& party,
+                                   FrameNames& names);
 bool same_lines(const std::vector<StackLine>& a, const std::vector<StackLine>& b);
 
 struct StackBlock {
@@ -73,8 +95,8 @@ struct StackBlock {
 inline std::size_t shown_blocks(std::size_t blocks) {
   return blocks > 12 ? 4 : blocks;
 }
-std::vector<StackBlock> stack_blocks(const Analysis& analysis,
-                                     const std::vector<ThreadId>& threads);
+std::vector<StackBlock> stack_blocks(const Analysis& analysis, const std::vector<ThreadId>& threads,
+                                     bool full_names);
 std::vector<ThreadId> involved_threads(const Analysis& analysis, const Finding* finding);
 std::vector<ThreadId> other_threads(const Analysis& analysis, const Finding* finding);
 

@@ -1,6 +1,7 @@
 // The lines of a stack: frames, folded where they tell nothing, and the lock events at them.
 #include <algorithm>
 
+#include "base/readable_name.hpp"
 #include "base/text.hpp"
 #include "report/names.hpp"
 #include "report/page.hpp"
@@ -17,8 +18,9 @@ bool gil_function(const std::string& name) {
 
 class StackWriter {
  public:
-  StackWriter(const Analysis& analysis, const StackParty& party)
+  StackWriter(const Analysis& analysis, const StackParty& party, FrameNames& names)
       : analysis_(analysis),
+        names_(names),
         party_(party),
         stack_(analysis.facts.stacks[party.stack.index]),
         has_python_(std::any_of(stack_.frames.begin(), stack_.frames.end(), [&](std::uint32_t i) {
@@ -33,7 +35,7 @@ class StackWriter {
         remark("... " + counted(stack_.frames.size() - i, "more frame") + ", in the JSON report");
         break;
       }
-      frame(frame_at(i));
+      frame(stack_.frames[i]);
       events(i);
       if (!interpreters_own(frame_at(i))) locals(i);
     }
@@ -58,15 +60,21 @@ class StackWriter {
     return starts_with_any(module, {"libpython", "python3", "python2"}) || module == "python";
   }
 
-  void frame(const Frame& frame) {
+  void frame(std::uint32_t index) {
+    const Frame& frame = analysis_.facts.frames[index];
     if (interpreters_own(frame)) return;
     const bool nameless = frame.kind == FrameKind::native && frame.function.empty() &&
                           frame.symbol.empty() && frame.file.empty();
     const std::string module = module_of(frame);
     if (nameless) {
-      if (nameless_ > 0 && nameless_module_ != module) flush();
+      if (!glue_.empty() || (nameless_ > 0 && nameless_module_ != module)) flush();
       nameless_module_ = module;
       ++nameless_;
+      return;
+    }
+    if (names_.is_glue(index) && party_.locals.empty()) {
+      if (nameless_ > 0) flush();
+      glue_.push_back(line_of(index, module));
       return;
     }
     flush();
@@ -77,7 +85,7 @@ class StackWriter {
         return;
       }
     }
-    lines_.push_back(line_of(frame, module));
+    lines_.push_back(line_of(index, module));
   }
 
   // take_gil just before, whatever events stand at it: one line for it and its caller.
@@ -89,7 +97,8 @@ class StackWriter {
     return nullptr;
   }
 
-  StackLine line_of(const Frame& frame, const std::string& module) const {
+  StackLine line_of(std::uint32_t index, const std::string& module) const {
+    const Frame& frame = analysis_.facts.frames[index];
     StackLine line;
     if (frame.kind == FrameKind::gap) return {StackLine::Kind::remark, gap_text(frame), false, ""};
     if (frame.kind == FrameKind::repeat) {
@@ -99,7 +108,7 @@ class StackWriter {
       return {StackLine::Kind::remark,
               "... and " + what + " " + counted(frame.times.value_or(0), "more time"), false, ""};
     }
-    line.left = frame.function.empty() ? frame.symbol : frame.function;
+    line.left = names_.name(index);
     if (frame.kind == FrameKind::signal)
       line.left = "<signal handler was called here>" + (line.left.empty() ? "" : " " + line.left);
     line.python = frame.kind == FrameKind::python;
@@ -119,6 +128,11 @@ class StackWriter {
   }
 
   void flush() {
+    if (glue_.size() > 1)
+      glue_ = {{StackLine::Kind::frame,
+                std::to_string(glue_.size()) + " frames inside the standard library", false, ""}};
+    std::ranges::move(glue_, std::back_inserter(lines_));
+    glue_.clear();
     if (nameless_ == 0) return;
     StackLine line;
     line.left =
@@ -204,15 +218,31 @@ class StackWriter {
   }
 
   const Analysis& analysis_;
+  FrameNames& names_;
   const StackParty& party_;
   const Stack& stack_;
   bool has_python_;
   std::vector<StackLine> lines_;
+  std::vector<StackLine> glue_;
   std::size_t nameless_ = 0;
   std::string nameless_module_;
 };
 
 }  // namespace
+
+const FrameNames::Row& FrameNames::row(std::uint32_t frame) {
+  const auto [found, fresh] = rows_.try_emplace(frame);
+  if (!fresh) return found->second;
+  const Frame& fact = analysis_.facts.frames[frame];
+  Row& row = found->second;
+  row.name = fact.function.empty() ? fact.symbol : fact.function;
+  const bool native = fact.kind == FrameKind::native || fact.kind == FrameKind::inline_;
+  if (!native || full_) return row;
+  row.name = readable_name(row.name);
+  row.glue = is_library_glue(row.name) &&
+             (fact.trust != Trust::scan && fact.trust != Trust::frame_pointer);
+  return row;
+}
 
 bool same_lines(const std::vector<StackLine>& a, const std::vector<StackLine>& b) {
   return std::equal(
@@ -221,19 +251,21 @@ bool same_lines(const std::vector<StackLine>& a, const std::vector<StackLine>& b
       });
 }
 
-std::vector<StackLine> stack_lines(const Analysis& analysis, const StackParty& party) {
+std::vector<StackLine> stack_lines(const Analysis& analysis, const StackParty& party,
+                                   FrameNames& names) {
   if (!party.stack.known())
     return {{StackLine::Kind::remark, "(no stack could be read)", false, ""}};
-  return StackWriter(analysis, party).lines();
+  return StackWriter(analysis, party, names).lines();
 }
 
-std::vector<StackBlock> stack_blocks(const Analysis& analysis,
-                                     const std::vector<ThreadId>& threads) {
+std::vector<StackBlock> stack_blocks(const Analysis& analysis, const std::vector<ThreadId>& threads,
+                                     bool full_names) {
   std::vector<StackBlock> blocks;
+  FrameNames names(analysis, full_names);
   for (const ThreadId id : threads) {
     const ThreadFact& thread = at(analysis, id);
     std::vector<StackLine> lines =
-        stack_lines(analysis, {thread.stack, thread.wait, thread.holds, thread.locals});
+        stack_lines(analysis, {thread.stack, thread.wait, thread.holds, thread.locals}, names);
     const auto found =
         std::find_if(blocks.begin(), blocks.end(),
                      [&lines](const StackBlock& block) { return same_lines(block.lines, lines); });

@@ -78,9 +78,11 @@ std::vector<TaskId> other_tasks(const Analysis& analysis, const Finding* finding
 
 std::vector<TaskBlock> task_blocks(const Analysis& analysis, const std::vector<TaskId>& tasks) {
   std::vector<TaskBlock> blocks;
+  FrameNames names(analysis, false);
   for (const TaskId id : tasks) {
     const TaskFact& task = at(analysis, id);
-    std::vector<StackLine> lines = stack_lines(analysis, {task.stack, task.wait, task.holds});
+    std::vector<StackLine> lines =
+        stack_lines(analysis, {task.stack, task.wait, task.holds}, names);
     const auto found = std::ranges::find_if(
         blocks, [&](const TaskBlock& block) { return same_lines(block.lines, lines); });
     if (found == blocks.end())

@@ -158,7 +158,7 @@ class MarkdownPage {
   std::string stacks(const std::vector<ThreadId>& threads, const std::string& heading) const {
     if (threads.empty()) return {};
     std::string body;
-    const std::vector<StackBlock> blocks = stack_blocks(analysis_, threads);
+    const std::vector<StackBlock> blocks = stack_blocks(analysis_, threads, options_.full_names);
     const std::size_t limit = options_.all_threads ? blocks.size() : shown_blocks(blocks.size());
     std::size_t told = 0;
     for (std::size_t i = 0; i < limit; ++i) {

@@ -153,7 +153,7 @@ class TextPage {
   }
 
   void blocks(const std::vector<ThreadId>& threads, bool all) {
-    const std::vector<StackBlock> found = stack_blocks(analysis_, threads);
+    const std::vector<StackBlock> found = stack_blocks(analysis_, threads, options_.full_names);
     const std::size_t limit = all ? found.size() : shown_blocks(found.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (i == limit) {
@@ -174,7 +174,7 @@ class TextPage {
     if (threads.size() == 2) text = "STACKS OF THESE TWO";
     if (threads.size() == 1) text = "STACK OF THIS THREAD";
     if (shown_->kind == FindingKind::crash) text = "STACK OF THE CRASH";
-    title(text + " (innermost first, interpreter's own frames folded)");
+    title(text + " (innermost first, frames that tell nothing folded)");
     blocks(threads, options_.all_threads);
   }
 

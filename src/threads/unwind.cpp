@@ -248,8 +248,9 @@ std::optional<Stop> Unwinder::step(Context& context, WalkFrame& frame, bool& exa
     return std::nullopt;
   }
   if (code_of_no_file) {
-    const Absence why =
-        row.module->found == Found::mismatch ? Absence::file_mismatch : Absence::file_missing;
+    const Absence why = row.module->found == Found::mismatch ? Absence::file_mismatch
+                        : row.module->unverifiable           ? Absence::file_unproved
+                                                             : Absence::file_missing;
     return Stop{StopCode::no_unwind_info, Fault{pc, why}, pc};
   }
   return Stop{StopCode::no_unwind_info, std::nullopt, pc};

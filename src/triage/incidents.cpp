@@ -9,6 +9,7 @@
 
 #include "base/digest.hpp"
 #include "base/text.hpp"
+#include "triage/missing_lines.hpp"
 
 namespace coldcase::triage {
 namespace {
@@ -184,11 +185,19 @@ std::vector<Incident> group_incidents(const std::vector<Identified>& identified)
   return incidents;
 }
 
+std::vector<std::string> paths_of(const Incident& incident) {
+  std::vector<std::string> paths;
+  for (const Candidate& file : incident.files) paths.push_back(file.path);
+  return paths;
+}
+
 std::string key_of(const Incident& incident, const std::vector<std::string>& reading) {
   std::string text = "triage 1 " + std::string(library_version());
   for (const std::string& word : reading) text += "\n" + word;
   text += "\n--";
   for (const std::string& identity : incident.identities) text += "\n" + identity;
+  if (incident.missing_unknown) text += "\n--\nunknown";
+  if (!incident.missing.empty()) text += "\n--\n" + missing_lines(incident.missing);
   return sha256_hex(text).substr(0, 32);
 }
 

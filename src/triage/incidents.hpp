@@ -39,10 +39,16 @@ struct Incident {
   std::vector<Candidate> files;
   std::vector<std::string> duplicates;
   std::vector<std::string> identities;  // sorted
+  // What neither this machine nor debuginfod's cache has of its files, where that was looked for.
+  std::vector<FetchRequest> missing{};
+  bool missing_unknown = false;  // its worker did not tell
 };
+std::vector<std::string> paths_of(const Incident& incident);
 std::vector<Incident> group_incidents(const std::vector<Identified>& identified);
 
-// The name of a result: the same inputs, tool and options have the same key on every machine.
+// The name of a result: the same inputs, tool and options have the same key on every machine. Where
+// files are looked for in debuginfod's cache, those that lack are part of it: what came later makes
+// another result, whichever server it came from.
 std::string key_of(const Incident& incident, const std::vector<std::string>& reading);
 
 }  // namespace coldcase::triage

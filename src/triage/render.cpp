@@ -89,6 +89,23 @@ std::string inputs_of(const TriageResult& result, const TriageGroup& group) {
   return text;
 }
 
+Json json_of(const FetchNote& note) {
+  Json object;
+  object["code"] = std::string(note.code);
+  object["severity"] = note.warning ? "warning" : "info";
+  object["text"] = clean_text(note.text, 500);
+  set(object, "advice", clean_text(note.advice, 500));
+  set(object, "command", clean_text(note.command, 500));
+  return object;
+}
+
+std::string sentence_of(const FetchNote& note) {
+  std::string text = clean_text(note.text, 500);
+  if (!note.advice.empty()) text += "; " + clean_text(note.advice, 500);
+  if (!note.command.empty()) text += ":  " + clean_text(note.command, 500);
+  return text;
+}
+
 void render_rest(const TriageResult& result, RowKind kind, std::string_view title,
                  std::ostream& out) {
   if (count_of(result, kind) == 0) return;
@@ -116,6 +133,7 @@ void render_triage_json(const TriageResult& result, const TriageOptions& options
                     {"none_count", count_of(result, RowKind::none)},
                     {"inconclusive_count", count_of(result, RowKind::inconclusive)},
                     {"unreadable_count", count_of(result, RowKind::unreadable)}};
+  for (const FetchNote& note : result.notes) root["notes"].push_back(json_of(note));
   root["groups"] = Json::array();
   for (std::size_t g = 0; g < result.groups.size(); ++g) {
     const TriageGroup& group = result.groups[g];
@@ -141,6 +159,7 @@ void render_triage_json(const TriageResult& result, const TriageOptions& options
 
 void render_triage_text(const TriageResult& result, std::ostream& out) {
   out << summary_line(result) << '\n';
+  for (const FetchNote& note : result.notes) out << "note: " << sentence_of(note) << '\n';
   for (const TriageGroup& group : result.groups) {
     const TriageRow& row = result.rows[group.representative];
     out << '\n'
@@ -160,6 +179,7 @@ void render_triage_text(const TriageResult& result, std::ostream& out) {
 
 void render_triage_markdown(const TriageResult& result, std::ostream& out) {
   out << "### Cores of this run\n\n" << summary_line(result) << ".\n";
+  for (const FetchNote& note : result.notes) out << "\n- " << cell(sentence_of(note)) << '\n';
   if (!result.groups.empty()) {
     out << "\n| count | problem | where | signature | cores | story |\n|---|---|---|---|---|---|\n";
     for (const TriageGroup& group : result.groups) {

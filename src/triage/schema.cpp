@@ -86,6 +86,38 @@ R"schema({
     }
    }
   },
+  "notes": {
+   "description": "What went wrong with the servers that were asked for files, once for all rows.",
+   "type": "array",
+   "items": {
+    "type": "object",
+    "required": [
+     "code",
+     "severity",
+     "text"
+    ],
+    "properties": {
+     "code": {
+      "type": "string"
+     },
+     "severity": {
+      "enum": [
+       "info",
+       "warning"
+      ]
+     },
+     "text": {
+      "type": "string"
+     },
+     "advice": {
+      "type": "string"
+     },
+     "command": {
+      "type": "string"
+     }
+    }
+   }
+  },
   "groups": {
    "description": "Rows with one signature, the largest group first.",
    "type": "array",

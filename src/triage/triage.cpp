@@ -10,6 +10,7 @@
 
 #include "base/text.hpp"
 #include "triage/folder.hpp"
+#include "triage/missing.hpp"
 #include "triage/rows.hpp"
 
 namespace coldcase {
@@ -22,24 +23,13 @@ using Progress = std::function<void(const TriageProgress&)>;
 // Of the output of `identify`: a core's thread numbers, and an archive's cores, are many.
 constexpr std::size_t identity_bytes = std::size_t{1} << 20;
 
-std::vector<std::string> command_of(const TriageOptions& options, std::string_view verb,
-                                    const std::vector<std::string>& files) {
-  std::vector<std::string> command = options.worker;
-  command.emplace_back(verb);
-  if (verb == "analyze")
-    command.insert(command.end(), options.reading.begin(), options.reading.end());
-  command.emplace_back("--");
-  command.insert(command.end(), files.begin(), files.end());
-  return command;
-}
-
 std::vector<Identified> identify(const std::vector<Candidate>& files, const TriageOptions& options,
                                  const std::atomic<bool>& stop) {
   std::vector<std::vector<Identified>> by_file(files.size());
   std::vector<std::vector<std::string>> commands;
   commands.reserve(files.size());
   for (const Candidate& file : files)
-    commands.push_back(command_of(options, "identify", {file.path}));
+    commands.push_back(worker_command(options, "identify", {file.path}));
   const WorkerLimits limits{options.seconds, options.memory_bytes, identity_bytes};
   const auto done = [&](std::size_t i, const Outcome& outcome) {
     const bool fine = outcome.end == Outcome::End::exited && outcome.code == 0;
@@ -77,10 +67,8 @@ class Batch {
     std::vector<std::size_t> waiting;
     for (std::size_t i = 0; i < incidents_.size(); ++i) {
       keys_.push_back(key_of(incidents_[i], options_.reading));
-      if (take_known(i, result)) continue;
-      std::vector<std::string> files;
-      for (const Candidate& file : incidents_[i].files) files.push_back(file.path);
-      commands.push_back(command_of(options_, "analyze", files));
+      if (!incidents_[i].missing_unknown && take_known(i, result)) continue;
+      commands.push_back(worker_command(options_, "analyze", paths_of(incidents_[i])));
       waiting.push_back(i);
     }
     const std::size_t known = result.rows.size();
@@ -198,7 +186,12 @@ TriageResult run_triage(const TriageOptions& options, const Progress& progress,
     result.stopped = true;
     return result;
   }
-  const std::vector<Incident> incidents = group_incidents(identified);
+  std::vector<Incident> incidents = group_incidents(identified);
+  result.notes = fetch_missing(incidents, options, stop);
+  if (stop) {
+    result.stopped = true;
+    return result;
+  }
   if (!incidents.empty()) folder.make();
   Batch batch(options, folder, incidents);
   batch.run(result, progress, stop);

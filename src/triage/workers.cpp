@@ -178,6 +178,17 @@ class WorkerPool {
 
 }  // namespace
 
+std::vector<std::string> worker_command(const TriageOptions& options, std::string_view verb,
+                                        const std::vector<std::string>& files) {
+  std::vector<std::string> command = options.worker;
+  command.emplace_back(verb);
+  if (verb != "identify")
+    command.insert(command.end(), options.reading.begin(), options.reading.end());
+  command.emplace_back("--");
+  command.insert(command.end(), files.begin(), files.end());
+  return command;
+}
+
 void run_workers(const std::vector<std::vector<std::string>>& commands, unsigned jobs,
                  const WorkerLimits& limits, const std::function<void(std::size_t, Outcome)>& done,
                  const std::function<void(std::size_t)>& tick, const std::atomic<bool>& stop) {

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <atomic>
+#include <coldcase/triage.hpp>
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace coldcase::triage {
@@ -24,6 +26,10 @@ struct Outcome {
   std::string errors;  // the beginning of standard error
   double seconds = 0;
 };
+
+// WORKER VERB [reading options] -- FILE...
+std::vector<std::string> worker_command(const TriageOptions& options, std::string_view verb,
+                                        const std::vector<std::string>& files);
 
 // Runs every command, at most `jobs` at once, in order. `done` is called as each ends, from this
 // thread; `tick` about five times a second with how many run. With `stop` set the running ones are

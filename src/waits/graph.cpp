@@ -207,6 +207,22 @@ bool is_queued(const Facts& facts, const ResourceFact& future) {
          facts.resources[future.part_of.index].kind == WaitKind::queue;
 }
 
+bool may_be_shared(const Facts& facts, const ResourceFact& resource) {
+  const auto other_place = [&](const Place& place) {
+    return place.process != resource.at.front().process;
+  };
+  const auto outside = [&](const Owner& feeder) {
+    const ThreadId thread = feeder.by.as<RefKind::thread>();
+    return !thread.known() || resource.at.empty() ||
+           facts.threads[thread.index].process != resource.at.front().process;
+  };
+  return resource.at.empty() || std::ranges::any_of(resource.at, other_place) ||
+         std::ranges::any_of(resource.feeders, outside) ||
+         resource.implementation.starts_with("multiprocessing.") ||
+         std::ranges::any_of(resource.words,
+                             [](const MemoryWord& word) { return word.name == "shared"; });
+}
+
 bool has_several_processes(const Facts& facts) {
   std::size_t captured = 0;
   for (const ProcessFact& process : facts.processes) {

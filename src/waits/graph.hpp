@@ -63,6 +63,9 @@ bool is_orphaned(const ResourceFact& resource);
 // A future whose work stands in the queue of a pool: nobody runs it yet.
 bool is_queued(const Facts& facts, const ResourceFact& future);
 
+// Other processes may act on it.
+bool may_be_shared(const Facts& facts, const ResourceFact& resource);
+
 // More than one process has a core here: threads are told with theirs.
 bool has_several_processes(const Facts& facts);
 

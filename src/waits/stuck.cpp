@@ -1,5 +1,6 @@
 // Which threads and tasks can never go on: an AND-OR question over what each of them waits for.
 #include <algorithm>
+#include <array>
 
 #include "waits/members.hpp"
 #include "waits/parties.hpp"
@@ -87,8 +88,34 @@ class StuckSearch {
     if (const TaskId id = by.as<RefKind::task>(); id.known()) return stuck_.tasks[id.index];
     const ProcessId process = by.as<RefKind::process>();
     if (!process.known() || !facts_.processes[process.index].captured) return false;
+    // Who of a process could act? Not those that only the process itself could wake.
     const auto& members = members_.of(process);
-    return !members.empty() && std::ranges::all_of(members, [&](ThreadId id) { return stuck(id); });
+    return std::ranges::any_of(members, [&](ThreadId id) { return stuck(id); }) &&
+           std::ranges::all_of(members, [&](ThreadId id) { return stuck(id) || is_inward(id); });
+  }
+  // Only its own process could end its wait: with work or a notification, which is nobody's duty,
+  // or by an end or a release of its other threads. A semaphore may also be posted from a handler
+  // for a signal.
+  bool is_inward(ThreadId id) const {
+    const ThreadFact& thread = facts_.threads[id.index];
+    return may_be_stuck(thread.wait) && std::ranges::all_of(thread.wait->on, [&](Ref on) {
+             const ResourceId resource = on.as<RefKind::resource>();
+             return resource.known() ? is_inward(facts_.resources[resource.index], thread.process)
+                                     : is_of(on, thread.process);
+           });
+  }
+  bool is_inward(const ResourceFact& resource, ProcessId process) const {
+    if (!resource.feeders.empty() || may_be_shared(facts_, resource)) return false;
+    static constexpr std::array kinds{WaitKind::condition, WaitKind::python_condition,
+                                      WaitKind::queue, WaitKind::barrier, WaitKind::future};
+    if (resource.owners.empty()) return std::ranges::find(kinds, resource.kind) != kinds.end();
+    return resource.kind != WaitKind::semaphore &&
+           std::ranges::all_of(resource.owners,
+                               [&](const Owner& owner) { return is_of(owner.by, process); });
+  }
+  bool is_of(Ref party, ProcessId process) const {
+    const ThreadId id = party.as<RefKind::thread>();
+    return id.known() && facts_.threads[id.index].process == process;
   }
 
   const Facts& facts_;

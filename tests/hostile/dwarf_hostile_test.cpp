@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "modules/dwarf/all_lines.hpp"
 #include "modules/dwarf/reader.hpp"
 #include "support/catch.hpp"
 #include "support/dwarf_sample.hpp"
@@ -20,6 +21,7 @@ void attempt(const DwarfSample& sample, std::size_t part, Bytes damaged) {
   const std::vector<std::uint64_t> wanted{1, 0x1000, 0x1014, 0x103f, 0x1040, ~std::uint64_t{0}};
   for (const dwarf::CodePlace& place : reader.places_of(wanted))
     REQUIRE(place.inlines.size() <= 65);
+  REQUIRE(dwarf::lines_alone(DwarfSample::sections_of(parts), wanted).size() == wanted.size());
 }
 
 TEST_CASE("debug information cut at every offset", "[hostile]") {

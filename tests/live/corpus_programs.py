@@ -498,6 +498,8 @@ PROGRAMS: Dict[str, Program] = {program.name: program for program in (
     Program("chromium", chromium, gcore=False), Program("node", node, gcore=False),
     # What a Java thread waits for stands in the Java heap: a deadlock there looks the same.
     Program("java", java, kernel=False, verdict="inconclusive"),
-    Program("go", go, kernel=False), Program("go_locked", go_locked, kernel=False),
+    # And goroutines that wait have no thread.
+    Program("go", go, kernel=False, verdict="inconclusive"),
+    Program("go_locked", go_locked, kernel=False, verdict="inconclusive"),
     Program("rust", rust),
 )}

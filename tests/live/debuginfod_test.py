@@ -14,20 +14,24 @@ import difflib
 import json
 import os
 import pty
+import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List, Type
 
 import makecore
-from file_servers import Debuginfod, Misbehaving
+from file_servers import Debuginfod, Misbehaving, Part, TooLarge, section_of
 from inputs_test import Bench, Check, Problems, run_checks, wrong_code
 
 SOURCES = os.path.join(makecore.PROGRAMS, "debuginfod")
 FLAGS = ["g++", "-std=c++20", "-O1", "-g", "-Wl,--build-id"]
 PACKAGE = '{"type":"deb","os":"debian","name":"ring-town","version":"1.0-1","architecture":"amd64"}'
+# Its source package: no name of one that could be installed.
+FIND = "debuginfod-find %s %s"
 BUDGET = 3.0
 LATE = 2.5  # seconds after its budget, on a busy machine
 CHECKS: List[Check] = []
@@ -81,12 +85,17 @@ class Town(Bench):
             makecore.run(["objcopy", "--add-gnu-debuglink=" + path + ".debug", path])
 
     def _dump(self) -> None:
-        folder = os.path.dirname(self.core_path)
-        os.makedirs(folder)
+        os.makedirs(os.path.dirname(self.core_path))
+        os.rename(self.dump_again(), self.core_path)
+
+    def dump_again(self) -> str:
+        """The core of a further run; at home."""
+        folder = os.path.join(self.work, "dumps")
+        os.makedirs(folder, exist_ok=True)
         process = makecore.start([os.path.join(self.home, "worker")], folder)
         try:
             makecore.settle(process, makecore.read_truth(process))
-            os.rename(makecore.dump_with_kernel(process, folder), self.core_path)
+            return makecore.dump_with_kernel(process, folder)
         finally:
             makecore.finish(process)
 
@@ -179,7 +188,9 @@ def a_debug_file_of_another_build(bench: Bench) -> Problems:
         os.rename(kept, path)
     if found.get("debug_file") or found["symbols"] == "dwarf":
         return ["used: %r" % found]
-    return [] if found.get("fetch") == "apt-get install ring-town-dbgsym=1.0-1" else [
+    if found.get("package") != {"name": "ring-town", "version": "1.0-1"}:
+        return ["no package: %r" % found]
+    return [] if found.get("fetch") == FIND % ("debuginfo", found["build_id"]) else [
         "no command: %r" % found]
 
 
@@ -266,7 +277,8 @@ def another_machine(bench: Bench) -> Problems:
         problems.append("found without a server: %r" % module(lost, "worker"))
     for name, wanted in (("worker", "debuginfod-find executable " +
                           module(lost, "worker")["build_id"]),
-                         ("libring.so", "apt-get install ring-town=1.0-1")):
+                         ("libring.so", FIND % ("executable",
+                                                module(lost, "libring.so")["build_id"]))):
         if module(lost, name).get("fetch") != wanted or wanted not in note_texts(lost):
             problems.append("%s: no command: %r" % (name, module(lost, name).get("fetch")))
     with Debuginfod([here.served], here.path("server.log")) as server:
@@ -287,6 +299,175 @@ def another_machine(bench: Bench) -> Problems:
     if text != home_text:
         problems.append("another text:\n" + "\n".join(difflib.unified_diff(
             home_text.splitlines(), text.splitlines(), lineterm="")))
+    return problems
+
+
+def named(report: Dict[str, Any], name: str) -> List[str]:
+    """Function and line of the frames in this module, without the inlined ones."""
+    id_of = module(report, name)["id"]
+    return ["%s %s:%s" % (frame.get("function"), os.path.basename(frame.get("file", "")),
+                          frame.get("line"))
+            for frame in frames_of(report)
+            if frame.get("module") == id_of and frame["kind"] == "native"]
+
+
+@check
+def a_file_too_large(bench: Bench) -> Problems:
+    """Names and lines come from sections of it, which is said; the other files come, and the server
+    is not given up. Fetched by hand it is used."""
+    here = town(bench)
+    home = here.ask(here.at_home())
+    core, problems = here.away(), []
+    most = os.path.getsize(here.served + "/worker.debug") - 1
+    with Debuginfod([here.served], here.path("large.log")) as server:
+        lost = here.ask(core, "--debuginfod", server.url, cache="cache-large",
+                        DEBUGINFOD_MAXSIZE=str(most))
+        said = note_texts(lost)
+        find = "debuginfod-find debuginfo " + module(lost, "worker")["build_id"]
+        if "1 file of debuginfod servers did not come whole: larger" not in said or find not in said or \
+                "failed" in said or "Functions inlined there are not told" not in said:
+            problems.append("not said: %r" % said)
+        if "main worker.cpp:30" not in named(lost, "worker"):
+            problems.append("no line: %r" % named(lost, "worker"))
+        if [name.split(" ")[:-1] for name in named(home, "worker")] != \
+                [name.split(" ")[:-1] for name in named(lost, "worker")]:
+            problems.append("other names: %r" % named(lost, "worker"))
+        asked = len(server.asked())
+        again = here.ask(core, "--debuginfod", "cache", cache="cache-large")
+        if named(again, "worker") != named(lost, "worker") or len(server.asked()) != asked:
+            problems.append("from the cache: %r" % named(again, "worker"))
+        subprocess.run(find.split(), check=True, stdout=subprocess.DEVNULL,
+                       env=here.environment("cache-large", DEBUGINFOD_URLS=server.url))
+        found = here.ask(core, "--debuginfod", server.url, cache="cache-large",
+                         DEBUGINFOD_MAXSIZE=str(most))
+    for report, levels in ((lost, ["dynamic", "dwarf"]), (found, ["dwarf", "dwarf"])):
+        got = [module(report, name)["symbols"] for name in ("worker", "libring.so")]
+        if got != levels:
+            problems.append("symbols of worker and libring.so: %r, not %r" % (got, levels))
+    return problems
+
+
+def parts(bench: Bench, what: str, part: Callable[[str, str, str], Part],
+          lies: Callable[[str], bool] = lambda line: not line.startswith("None ")) -> Problems:
+    """Of debug files only sections come; `part(build_id, name, debug file)` makes them. No name of
+    worker's functions, or what else `lies`, is used."""
+    here = town(bench)
+    core = here.away()
+    lost = here.ask(core)
+    programs = {module(lost, name)["build_id"]: os.path.join(here.served, name)
+                for name in ("worker", "libring.so")}
+    cache = "cache-parts-" + what
+    with TooLarge(programs, lambda build_id, name: part(
+            build_id, name, programs[build_id] + ".debug")) as server:
+        report = here.ask(core, "--debuginfod", server.url, cache=cache)
+        asked = list(server.asked)
+    problems = ["%s: no frames" % what] if not report["threads"] else []
+    if not any("/section/" in path for path in asked) or "failed" in note_texts(report):
+        problems.append("%s: asked %r, said %r" % (what, asked, note_texts(report)))
+    wrong = [line for line in named(report, "worker") if lies(line)]
+    return problems + ["%s: used: %r" % (what, wrong)] if wrong else problems
+
+
+@check
+def a_file_too_large_for_the_time(bench: Bench) -> Problems:
+    """It is given up when it is plain that it cannot come; its sections come, in the time. Neither
+    that nor a time that is over is remembered: where there is more time it comes."""
+    here = town(bench)
+    core = here.away()
+    worker = module(here.ask(core), "worker")["build_id"]
+    with TooLarge({worker: here.served + "/worker"},
+                  lambda _id, name: section_of(here.served + "/worker.debug", name),
+                  trickle=True) as server:
+        before = time.monotonic()
+        report = here.ask(core, "--debuginfod", server.url, "--time-budget", "12",
+                          cache="cache-trickle")
+        took = time.monotonic() - before
+        cut = here.ask(core, "--debuginfod", server.url, "--time-budget", "0.9", cache="cache-cut")
+    said, problems = note_texts(report), []
+    if ": 0 files did not come" in note_texts(cut):
+        problems.append("said: %r" % note_texts(cut))
+    with Debuginfod([here.served], here.path("trickle.log")) as good:
+        for cache in ("cache-trickle", "cache-cut"):
+            later = here.ask(core, "--debuginfod", good.url, cache=cache)
+            if module(later, "worker")["symbols"] != "dwarf":
+                problems.append("not asked for again with %s" % cache)
+    if "would have taken far longer" not in said or "failed" in said or took > 9:
+        problems.append("after %.1f s: %r" % (took, said))
+    if "main worker.cpp:30" not in named(report, "worker"):
+        problems.append("no line: %r" % named(report, "worker"))
+    return problems
+
+
+@check
+def packed_sections(bench: Bench) -> Problems:
+    """As the server has them: compressed, without a word about it."""
+    here = town(bench)
+    core, packed = here.away(), os.path.join(here.work, "packed.debug")
+    makecore.run(["objcopy", "--compress-debug-sections", here.served + "/worker.debug", packed])
+    if section_of(packed, ".debug_line")[:4] != b"\1\0\0\0":
+        raise makecore.CannotMake("objcopy did not compress .debug_line")
+    worker = module(here.ask(core), "worker")["build_id"]
+    with TooLarge({worker: here.served + "/worker"},
+                  lambda _id, name: section_of(packed, name)) as server:
+        report = here.ask(core, "--debuginfod", server.url, cache="cache-packed")
+    return [] if "main worker.cpp:30" in named(report, "worker") else [
+        "no line: %r" % named(report, "worker")]
+
+
+@check
+def sections_that_do_not_come(bench: Bench) -> Problems:
+    """A server that knows none, one of each kind: as without."""
+    problems = []
+    for status in (400, 404, 503):
+        problems += parts(bench, str(status), lambda _id, _name, _debug, code=status: code)
+    return problems
+
+
+@check
+def sections_that_lie(bench: Bench) -> Problems:
+    """Garbage; those of another file; names of another file under the right build-id; cut ones."""
+    here = town(bench)
+    here.away()
+
+    def other(name: str) -> bytes:
+        return section_of(os.path.join(here.served, "libring.so.debug"), name)
+
+    def mixed(_id: str, name: str, debug: str) -> bytes:
+        return section_of(debug, name) if name.startswith(".note") else other(name)
+
+    def shifted(_id: str, name: str, debug: str) -> bytes:
+        """Every function begins a byte early."""
+        content = bytearray(section_of(debug, name))
+        for at in range(8, len(content), 24) if name == ".symtab" else ():
+            value, = struct.unpack_from("<Q", content, at)
+            struct.pack_into("<Q", content, at, max(value - 1, 0))
+        return bytes(content)
+
+    def lines(_id: str, name: str, debug: str) -> bytes:
+        return other(name) if name.startswith(".debug") else section_of(debug, name)
+
+    page = b"<!DOCTYPE html><html><body>Please log in</body></html>"
+    return parts(bench, "page", lambda _id, _name, _debug: page) + \
+        parts(bench, "other", lambda _id, name, _debug: other(name)) + \
+        parts(bench, "mixed", mixed) + parts(bench, "shifted", shifted) + \
+        parts(bench, "lines", lines, lambda line: not line.endswith(" :None")) + \
+        parts(bench, "cut", lambda _id, name, debug: section_of(debug, name)[:23])
+
+
+@check
+def the_cache_as_a_folder(bench: Bench) -> Problems:
+    """What debuginfod-find (or gdb) fetched, with no server asked."""
+    here = town(bench)
+    core, cache = here.away(), os.path.join(here.work, "cache-folder")
+    with Debuginfod([here.served], here.path("folder.log")) as server:
+        home = here.ask(core, "--debuginfod", server.url, cache="cache-folder")
+    report = here.ask(core, "--debug-dir", cache, cache="cache-empty")
+    problems = same(home, report, "from the folder")
+    for name in ("worker", "libring.so"):
+        found = module(report, name)
+        if found["found"] != "file" or found["symbols"] != "dwarf" or "supplement" not in found or \
+                not found.get("file", "").endswith(found["build_id"] + "/executable"):
+            problems.append("%s: %r" % (name, found))
     return problems
 
 
@@ -446,6 +627,17 @@ def without_the_library(bench: Bench) -> Problems:
     return [] if "apt-get install libdebuginfod1" in said else [said]
 
 
+def shown_until(terminal: int, wanted: bytes, seconds: float) -> bytes:
+    """What a terminal was given until `wanted` came whole: one line may come in several reads."""
+    shown, end = b"", time.monotonic() + seconds
+    while wanted not in shown:
+        left = end - time.monotonic()
+        if left <= 0 or not select.select([terminal], [], [], left)[0]:
+            break
+        shown += os.read(terminal, 4096)
+    return shown
+
+
 @check
 def ctrl_c_before_the_first_byte(bench: Bench) -> Problems:
     """On a terminal: the line that shows how it goes, and Ctrl-C ends it at once."""
@@ -460,9 +652,7 @@ def ctrl_c_before_the_first_byte(bench: Bench) -> Problems:
         try:
             if not server.first.wait(30):
                 return ["the server was not asked"]
-            shown = b""
-            while b"fetching from" not in shown:
-                shown += os.read(mine, 4096)
+            shown = shown_until(mine, b" MiB", 10)
             before = time.monotonic()
             os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the whole group
             code = process.wait(10)
@@ -471,22 +661,23 @@ def ctrl_c_before_the_first_byte(bench: Bench) -> Problems:
             os.close(mine)
         problems = [] if time.monotonic() - before < 1.5 else ["it took long to end"]
         problems += [] if code == -signal.SIGINT else ["ended with %d" % code]
-        return problems + ([] if b" MiB" in shown else ["no bytes: %r" % shown])
+        line = b"fetching from" in shown and b" MiB" in shown
+        return problems + ([] if line else ["no line that tells the bytes: %r" % shown])
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__,
+def run_town(description: str, kind: Type[Town], checks: List[Check]) -> int:
+    parser = argparse.ArgumentParser(description=description,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", required=True, help="the coldcase executable")
     parser.add_argument("--work", required=True, help="folder for builds and cores")
     parser.add_argument("--only", help="the checks whose name contains this")
     parser.add_argument("--keep", action="store_true", help="do not delete the cores")
     options = parser.parse_args()
-    bench = Town(os.path.abspath(options.program), os.path.abspath(options.work))
+    bench = kind(os.path.abspath(options.program), os.path.abspath(options.work))
     os.makedirs(bench.work, exist_ok=True)
     bench.clean()
     try:
-        return run_checks(bench, [c for c in CHECKS if (options.only or "") in c.__name__])
+        return run_checks(bench, [c for c in checks if (options.only or "") in c.__name__])
     except makecore.CannotMake as reason:
         print("skip: %s" % reason)
         return 77
@@ -496,4 +687,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_town(__doc__, Town, CHECKS))

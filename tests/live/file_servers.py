@@ -5,11 +5,12 @@ import http.server
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 import time
 import urllib.request
-from typing import List, Sequence
+from typing import Callable, Dict, List, Sequence, Union
 
 import makecore
 
@@ -64,6 +65,20 @@ class Debuginfod:
         """The requests for files so far, as the server's log has them."""
         with open(self.log, encoding="utf-8", errors="replace") as log:
             return [line.strip() for line in log if "GET /buildid/" in line]
+
+
+def section_of(path: str, name: str) -> bytes:
+    """A section of a 64-bit ELF file; empty when it has none."""
+    with open(path, "rb") as file:
+        data = file.read()
+    at, = struct.unpack_from("<Q", data, 40)
+    size, count, names = struct.unpack_from("<HHH", data, 58)
+    rows = [struct.unpack_from("<IIQQQQ", data, at + i * size) for i in range(count)]
+    for row in rows:
+        start = rows[names][4] + row[0]
+        if data[start:data.index(b"\0", start)].decode() == name:
+            return data[row[4]:row[4] + row[5]]
+    return b""
 
 
 class Misbehaving:
@@ -137,3 +152,37 @@ class Misbehaving:
 
     def hangup(self, handler: http.server.BaseHTTPRequestHandler, _file: str) -> None:
         handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+Part = Union[bytes, int]  # what is sent, or an HTTP status
+
+
+class TooLarge(Misbehaving):
+    """Has the programs (by build-id), says of every debug file that it is too large (or begins to
+    send 1 GiB of it), and of sections what `part(build_id, name)` makes of them."""
+
+    def __init__(self, programs: Dict[str, str], part: Callable[[str, str], Part],
+                 trickle: bool = False) -> None:
+        self._programs, self._part, self._trickle = programs, part, trickle
+        super().__init__("answer")
+
+    def answer(self, handler: http.server.BaseHTTPRequestHandler, _file: str) -> None:
+        _, _, build_id, kind, *rest = handler.path.split("/")
+        part: Part = 404
+        if build_id in self._programs:
+            part = 406
+            if kind == "debuginfo" and self._trickle:
+                self._head(handler, 1 << 30)
+                while not self._over.wait(0.05):  # 1.2 MB a second
+                    handler.wfile.write(bytes(1 << 16))
+                return
+            if kind == "executable":
+                with open(self._programs[build_id], "rb") as program:
+                    part = program.read()
+            if kind == "section":
+                part = self._part(build_id, rest[0])
+        if isinstance(part, int):
+            handler.send_error(part)
+            return
+        self._head(handler, len(part))
+        handler.wfile.write(part)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stacks where little helps: musl (no unwind tables), static and static-PIE programs, 100,000 frames of
+"""Stacks where little helps: musl (no unwind tables), static and static-PIE programs, split DWARF, 100,000 frames of
 recursion, code made at run time (V8, the JVM) and Go.
 
     frames_test.py --program build/dev/coldcase --work build/dev/live/frames [--only musl]
@@ -111,6 +111,17 @@ def check_static(bench: "Bench", report: Report, core: makecore.Core) -> Problem
     patterns = [finding["pattern"] for finding in report["findings"]]
     if "lock-cycle" not in patterns:
         problems.append("findings: %s" % patterns)
+    if any(note["code"].startswith("debuginfo") for note in report["notes"]):
+        problems.append("notes: %s" % report["notes"])
+    return problems
+
+
+def check_split(bench: "Bench", report: Report, core: makecore.Core) -> Problems:
+    """Lines are told and what is not is said."""
+    problems = own_frames(report, core)
+    codes = [note["code"] for note in report["notes"]]
+    if codes.count("debuginfo-split") != 1:
+        problems.append("notes: %s" % codes)
     return problems
 
 
@@ -183,6 +194,8 @@ CASES = [
     Case("musl-static", "blocked.c", ["musl-gcc", "-O1", "-g", "-static"], check_musl),
     Case("static", "blocked.c", ["gcc", "-O1", "-g", "-static"], check_static),
     Case("static-pie", "blocked.c", ["gcc", "-O1", "-g", "-static-pie"], check_static),
+    Case("split-4", "blocked.c", ["gcc", "-O1", "-gdwarf-4", "-gsplit-dwarf"], check_split, ("gcore",)),
+    Case("split-5", "blocked.c", ["gcc", "-O1", "-gdwarf-5", "-gsplit-dwarf"], check_split, ("gcore",)),
     Case("deep", "deep.c", ["gcc", "-O1", "-g", "-Wno-infinite-recursion"], check_deep),
     Case("go", "rest.go", ["go", "build"], check_go, ("gcore",)),
     Case("v8", "rest.js", ["node"], check_v8, ("gcore",)),

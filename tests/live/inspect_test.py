@@ -98,6 +98,14 @@ def nothing_there(bench: Bench) -> Problems:
         found = asked(bench, core, number)
         if list(found) != ["address"] or "none" not in found["address"]["mapping"]:
             problems.append("%s: %r" % (number, found))
+    for number, said in (("99999999", "No thread of this core has the number 99999999."),
+                         ("0x10", "ADDRESS")):
+        text = bench.run("inspect", core.path, number).stdout
+        if not text.startswith(said):
+            problems.append("%s: %r" % (number, text))
+    text = bench.run("show", "tasks", core.path).stdout
+    if text != "No tasks were seen in this core.\n":
+        problems.append("show tasks: %r" % text)
     for wrong in ("zzz", "0x", "-1", "1e3", "0x123456789012345678901"):
         problems += unclear(bench.run("inspect", core.path, "--", wrong), 64, wrong)
     return problems

@@ -13,15 +13,14 @@ import json
 import os
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import makecore
+import seekable
 
 SIZES = {"small": 1, "large": 40 << 10}  # MiB reserved
-FRAME = 1 << 20
 ROUNDS = 5
 MOST_RATIO = 2.0       # of the CPU time of the best of the rounds
 MOST_SECONDS = 1.0     # of CPU
@@ -39,38 +38,6 @@ def make(program: str, folder: str, size: int) -> str:
         return makecore.await_kernel_core(process, folder)
     finally:
         makecore.finish(process)
-
-
-def zstd(content: bytes) -> bytes:
-    return subprocess.run(["zstd", "-q", "-c"], input=content, check=True, stdout=subprocess.PIPE).stdout
-
-
-def frames_of(path: str) -> Iterator[Tuple[bytes, int]]:
-    """Frames of at most 1 MiB and their sizes unpacked; those that are holes are packed once."""
-    hole = zstd(bytes(FRAME))
-    with open(path, "rb") as file:
-        end = os.path.getsize(path)
-        for at in range(0, end, FRAME):
-            size = min(FRAME, end - at)
-            try:
-                data = os.lseek(file.fileno(), at, os.SEEK_DATA)
-            except OSError:
-                data = end
-            if data >= at + size and size == FRAME:
-                yield hole, size
-                continue
-            yield zstd(os.pread(file.fileno(), size, at)), size
-
-
-def pack(path: str, packed: str) -> None:
-    """The zstd seekable format (contrib/seekable_format): frames, then their sizes in a skippable one."""
-    rows = b""
-    with open(packed, "wb") as out:
-        for frame, size in frames_of(path):
-            out.write(frame)
-            rows += struct.pack("<II", len(frame), size)
-        out.write(struct.pack("<II", 0x184D2A5E, len(rows) + 9) + rows)
-        out.write(struct.pack("<IBI", len(rows) // 8, 0, 0x8F92EAB1))
 
 
 def run(program: str, core: str) -> Tuple[Dict[str, Any], float, int]:
@@ -128,7 +95,7 @@ def test(program: str, work: str) -> List[str]:
     if os.path.getsize(cores["large"]) < 40 << 30:
         raise makecore.CannotMake("the kernel's core is not 40 GiB large")
     cores["large, packed"] = os.path.join(work, "large.zst")
-    pack(cores["large"], cores["large, packed"])
+    seekable.pack(cores["large"], cores["large, packed"])
     return judge(program, cores)
 
 

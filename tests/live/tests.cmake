@@ -29,7 +29,7 @@ if(COLDCASE_TEST_PYTHON)
               --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${name})
     set_tests_properties(live_${name} PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77)
   endforeach()
-  foreach(name IN ITEMS inputs inspect packed report capture sockets debuginfod sparse locals)
+  foreach(name IN ITEMS inputs inspect packed report capture sockets debuginfod triage_fetch places sparse locals)
     add_test(NAME live_${name}
       COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py
               --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${name})
@@ -70,6 +70,8 @@ if(COLDCASE_TEST_PYTHON)
   add_test(NAME live_corpus
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/corpus_test.py
             --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/corpus)
+  # Its servers and their clients' patience are measured in seconds: nothing else beside them.
+  set_property(TEST live_triage_fetch PROPERTY RUN_SERIAL ON)
   set_tests_properties(live_corpus PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77 RUN_SERIAL ON)
   add_test(NAME live_many
     COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/many_test.py

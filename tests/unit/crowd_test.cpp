@@ -111,6 +111,18 @@ TEST_CASE("by exclusion, a pipe cycle needs a parent and its child", "[crowd]") 
   CHECK(diagnosed(pipeline).verdict.kind == VerdictKind::none);
 }
 
+TEST_CASE("goroutines that wait have no thread", "[crowd]") {
+  Incident incident;
+  incident.thread("main", ThreadState::idle);
+  CHECK(diagnosed(incident).verdict.kind == VerdictKind::none);
+  Incident go;
+  go.thread("main", ThreadState::idle);
+  go.facts().notes.push_back({"goroutines-unread", Severity::info, "not read", "", "", {}});
+  const Analysis analysis = diagnosed(go);
+  CHECK(analysis.verdict.kind == VerdictKind::inconclusive);
+  CHECK(analysis.facts.notes.front().severity == Severity::warning);
+}
+
 TEST_CASE("Java's own locks are not read", "[crowd]") {
   Incident incident;
   incident.thread("main", ThreadState::idle);

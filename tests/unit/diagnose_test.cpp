@@ -1,6 +1,7 @@
 // From hand-written facts to findings and a verdict: each pattern, its healthy twins, and which of
 // two patterns tells a ring.
 #include "diagnose/diagnose.hpp"
+#include "diagnose/ring_kinds.hpp"
 
 #include <algorithm>
 
@@ -722,6 +723,17 @@ TEST_CASE("every detector is silent on healthy facts", "[diagnose]") {
     CAPTURE(detector.pattern);
     CHECK(detector.detect(scene).empty());
   }
+}
+
+TEST_CASE("functions in headlines", "[diagnose]") {
+  CHECK(short_name("main.<locals>.Store.save") == "Store.save");
+  CHECK(short_name("bank::move(Account&, std::map<int, long>) const") == "bank::move");
+  CHECK(short_name("int (anonymous namespace)::go<int, (Kind)2>(int)") == "go<int, (Kind)2>");
+  CHECK(short_name("Box::operator()(int) const") == "Box::operator()(int) const");
+  CHECK(short_name("main.(*Bank).Move") == "main.(*Bank).Move");
+  CHECK(short_name("<lambda>") == "<lambda>");
+  CHECK(short_name("(").size() == 1);
+  CHECK(as_headline("free the future at 0x7f12, and 0x12") == "free the future, and (address)");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Our own reader of DWARF on small hand-made information. Whole programs are compared with libdw by
 // tests/live/lines_test.py.
+#include "modules/dwarf/all_lines.hpp"
 #include "modules/dwarf/reader.hpp"
 #include "support/catch.hpp"
 #include "support/dwarf_sample.hpp"
@@ -47,6 +48,34 @@ TEST_CASE("a unit without what tells its lines, or without entries", "[modules]"
   REQUIRE(nameless[0].inlines.size() == 1);
   sample.parts[1].clear();  // .debug_abbrev
   CHECK(dwarf::Reader(sample.sections()).places_of(wanted)[0].function.empty());
+}
+
+TEST_CASE("lines without the units they are of", "[modules]") {
+  const DwarfSample sample(GENERATE(4, 5));
+  dwarf::Sections sections;
+  sections.line = sample.parts[3];
+  const std::vector<std::uint64_t> wanted{0xfff, 0x1000, 0x100f, 0x1010, 0x1020, 0x103f, 0x1040};
+  const auto found = dwarf::lines_alone(sections, wanted);
+  REQUIRE(found.size() == wanted.size());
+  const std::vector<std::pair<std::uint64_t, std::uint32_t>> rows{
+      {0, 0}, {0x1000, 5}, {0x1000, 5}, {0x1010, 2}, {0x1020, 8}, {0x1020, 8}, {0, 0}};
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    CAPTURE(i);
+    CHECK(found[i].row == rows[i].first);
+    CHECK(found[i].where.line == rows[i].second);
+    CHECK(found[i].where.file == (rows[i].first == 0 ? "" : "d/a.c"));
+  }
+  CHECK(dwarf::lines_alone({}, wanted).size() == wanted.size());
+}
+
+TEST_CASE("a sound unit is neither split nor cut short", "[modules]") {
+  const DwarfSample sample(5);
+  dwarf::Reader reader(sample.sections());
+  CHECK_FALSE(reader.places_of(std::vector<std::uint64_t>{0x1014})[0].split);
+  CHECK_FALSE(reader.cut_short());
+  dwarf::Reader tired(sample.sections(), nullptr, 2);
+  (void)tired.places_of(std::vector<std::uint64_t>{0x1014});
+  CHECK(tired.cut_short());
 }
 
 TEST_CASE("numbers of seven bits a byte", "[modules]") {

@@ -60,13 +60,45 @@ TEST_CASE("nobody is left to signal", "[hang]") {
   SECTION("main joins") {
     CHECK(diagnosed_tree(lost).findings.at(0).confidence == Confidence::very_likely);
   }
-  SECTION("main waits for a signal of its own: perhaps it is parked on purpose") {
+  SECTION("main waits for a notification, too") {
     lost.at(lost.main).wait->kind = WaitKind::condition;
     lost.at(lost.main).wait->on = {lost.orders};
     lost.at(lost.orders).waiters.push_back(lost.main);
-    const Analysis analysis = diagnosed_tree(lost);
-    CHECK(patterns_of(analysis).empty());
-    CHECK(analysis.verdict.kind == VerdictKind::none);
+    ProcessFact& process = lost.facts().processes[0];
+    SECTION("nothing could be handled") {
+      process.handles_signals = false;
+      CHECK(diagnosed_tree(lost).findings.at(0).confidence == Confidence::likely);
+    }
+    SECTION("of one nothing is known but a futex") {
+      process.handles_signals = false;
+      lost.at(lost.orders).kind = WaitKind::futex;
+      lost.at(lost.orders).implementation = "futex";
+      lost.at(lost.main).wait->kind = lost.at(lost.worker).wait->kind = WaitKind::futex;
+      CHECK(patterns_of(diagnosed_tree(lost)).empty());
+    }
+    SECTION("a handler might notify it") {
+      process.handles_signals = true;
+      const Analysis analysis = diagnosed_tree(lost);
+      CHECK(analysis.findings.at(0).confidence == Confidence::hypothesis);
+      CHECK(analysis.verdict.kind == VerdictKind::inconclusive);
+      CHECK(contains(story_of(analysis), "Unless a handler"));
+    }
+    SECTION("in Python it may be parked until Ctrl-C") {
+      process.handles_signals = true;
+      process.runtimes.push_back({.kind = "cpython"});
+      const Analysis analysis = diagnosed_tree(lost);
+      CHECK(patterns_of(analysis).empty());
+      CHECK(analysis.verdict.kind == VerdictKind::none);
+      CHECK(contains(analysis.verdict.headline, "a signal's handler alone could"));
+    }
+  }
+  SECTION("main joins, and a handler may post the worker's semaphore") {
+    lost.at(lost.orders).kind = lost.at(lost.worker).wait->kind = WaitKind::semaphore;
+    ProcessFact& process = lost.facts().processes[0];
+    process.handles_signals = true;
+    CHECK(diagnosed_tree(lost).findings.at(0).confidence == Confidence::hypothesis);
+    process.handles_signals = false;
+    CHECK(diagnosed_tree(lost).findings.at(0).confidence == Confidence::very_likely);
   }
   SECTION("a timer's thread waits with a timeout") {
     const ThreadId timer = lost.thread("timer");

@@ -176,10 +176,11 @@ TEST_CASE("the order in which files are tried", "[modules]") {
   const FileSearch search{
       .executables = {"/given/worker"}, .sysroots = {"/root"}, .debug_dirs = {"/debug"}};
   CHECK(candidate_files("/usr/bin/worker", "abcdef", true, search) ==
-        Paths{"/given/worker", "/root/usr/bin/worker", "/root/worker", "/usr/bin/worker",
-              "/root/usr/lib/.build-id/ab/cdef", "/root/usr/lib/debug/.build-id/ab/cdef",
-              "/usr/lib/.build-id/ab/cdef", "/usr/lib/debug/.build-id/ab/cdef",
-              "/debug/.build-id/ab/cdef"});
+        Paths{"/given/worker", "/root/usr/bin/worker", "/root/bin/worker", "/root/worker",
+              "/usr/bin/worker", "/root/usr/lib/.build-id/ab/cdef",
+              "/root/usr/lib/debug/.build-id/ab/cdef", "/usr/lib/.build-id/ab/cdef",
+              "/usr/lib/debug/.build-id/ab/cdef", "/debug/.build-id/ab/cdef",
+              "/debug/abcdef/executable"});
 }
 
 TEST_CASE("sysroots and folders in the order given", "[modules]") {
@@ -190,7 +191,8 @@ TEST_CASE("sysroots and folders in the order given", "[modules]") {
               "/one/usr/lib/.build-id/01/23", "/one/usr/lib/debug/.build-id/01/23",
               "/two/usr/lib/.build-id/01/23", "/two/usr/lib/debug/.build-id/01/23",
               "/usr/lib/.build-id/01/23", "/usr/lib/debug/.build-id/01/23",
-              "/three/.build-id/01/23", "/four/.build-id/01/23"});
+              "/three/.build-id/01/23", "/three/0123/executable", "/four/.build-id/01/23",
+              "/four/0123/executable"});
 }
 
 TEST_CASE("a given file is for the program, or for the module of its name", "[modules]") {
@@ -232,7 +234,7 @@ TEST_CASE("debug files: sysroot, given folder, this machine", "[modules]") {
   const FileSearch search{.executables = {}, .sysroots = {"/root"}, .debug_dirs = {"/debug"}};
   CHECK(debug_files("/lib/a.so", "abcdef", search) ==
         Paths{"/root/usr/lib/debug/.build-id/ab/cdef.debug", "/debug/.build-id/ab/cdef.debug",
-              "/usr/lib/debug/.build-id/ab/cdef.debug"});
+              "/debug/abcdef/debuginfo", "/usr/lib/debug/.build-id/ab/cdef.debug"});
 }
 
 // ---- where functions begin
@@ -380,7 +382,10 @@ TEST_CASE("which module an address lies in", "[modules]") {
   CHECK(modules.list[1].to_file(Addr{0x2010}) == 0x10);
   CHECK(modules.list[1].to_process(0x10) == Addr{0x2010});
   CHECK(modules.list[1].level() == SymbolLevel::none);
-  CHECK_FALSE(modules.find_symbol("main"));
+  CHECK_FALSE(modules.list[1].find_symbol("main"));
+  CHECK_FALSE(modules.list[1].of_c_library());
+  modules.list[1].path = "/lib/ld-linux-x86-64.so.2 (deleted)";
+  CHECK(modules.list[1].of_c_library());
 }
 
 TEST_CASE("absent files tell why their bytes are absent", "[modules]") {

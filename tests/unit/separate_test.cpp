@@ -1,6 +1,7 @@
 // Where a file says its debug file, dwz's common file, packed symbols and package are.
 #include "modules/separate.hpp"
 
+#include "modules/fetch.hpp"
 #include "modules/modules.hpp"
 #include "support/catch.hpp"
 #include "support/separate_samples.hpp"
@@ -66,6 +67,33 @@ TEST_CASE("a package note", "[separate]") {
   CHECK(package->architecture == "amd64");
 }
 
+// A module whose file is not here; the core has the page with its note.
+std::string command_for(std::string_view json) {
+  const Blob notes = package_note_sample(json);
+  Module module;
+  module.build_id = "abcdef01";
+  module.header_page = notes;
+  module.headers.push_back({});
+  module.headers.back().type = elf::pt_note;
+  module.headers.back().filesz = notes.size();
+  return supply_command(module);
+}
+
+TEST_CASE("the command for a missing file goes by its build-id", "[separate]") {
+  const std::string find = "debuginfod-find executable abcdef01";
+  CHECK(command_for("{}") == find);
+  CHECK(command_for(R"({"type":"deb","os":"Debian","name":"systemd"})") == find);
+  CHECK(command_for(R"({"type":"deb","os":"ubuntu","name":"systemd"})") == find);
+  CHECK(command_for(R"({"type":"deb","os":"mint","name":"systemd"})") == find);
+  CHECK(command_for(R"({"type":"rpm","name":"systemd"})") ==
+        "dnf install /usr/lib/.build-id/ab/cdef01");
+}
+
+TEST_CASE("no server is taken from the note itself", "[separate]") {
+  CHECK(command_for(R"({"type":"deb","os":"x","name":"a","debugInfoUrl":"https://evil.example"})")
+            .find("evil") == std::string::npos);
+}
+
 TEST_CASE("a package note that a shell would take for more than a name", "[separate]") {
   for (const char* name : {"x; rm -r /", "$(id)", "-oAPT::Update", "a b", "`id`", ""}) {
     const std::string json = R"({"type":"deb","name":")" + std::string(name) + "\"}";
@@ -116,6 +144,16 @@ TEST_CASE("paths as seen from outside a container", "[separate]") {
         "/lib/x");
   CHECK(tried("/run/containerd/io.containerd.runtime.v2.task/k8s.io/0a1/rootfs/usr/bin/x") ==
         "/usr/bin/x");
+}
+
+TEST_CASE("a path with the process's own root in front, under a sysroot", "[separate]") {
+  const FileSearch search{.executables = {}, .sysroots = {"/tree"}, .debug_dirs = {}};
+  CHECK(candidate_files("/srv/root/lib/x", "", false, search) ==
+        Paths{"/tree/srv/root/lib/x", "/tree/root/lib/x", "/tree/lib/x", "/tree/x",
+              "/srv/root/lib/x"});
+  std::string deep;
+  for (int i = 0; i < 5000; ++i) deep += "/a";
+  CHECK(candidate_files(deep, "", false, search).size() == 33);
 }
 
 TEST_CASE("paths that only look like a container's", "[separate]") {

@@ -17,6 +17,58 @@ struct Pipes : Tree {
              answers = lock("pipe 2", WaitKind::pipe, "");
 };
 
+TEST_CASE("a thread that fills its own process's pipe holds a lock", "[tree]") {
+  Tree tree;
+  const ThreadId writer = tree.thread_of(tree.parent, "writer");
+  const ThreadId waiter = tree.thread_of(tree.parent, "waiter");
+  const ResourceId pipe = tree.lock("pipe", WaitKind::pipe, ""), lock = tree.lock("lock");
+  tree.waits_in(writer, pipe, "write", Mode::write).feeds(tree.parent, pipe);
+  tree.holds(writer, lock).waits(waiter, lock);
+  const Analysis analysis = diagnosed_tree(tree);
+  REQUIRE(patterns_of(analysis) == Words{"pipe-cycle"});
+  CHECK(contains(analysis.findings[0].headline, "only its own process"));
+  CHECK(analysis.findings[0].threads == std::vector<ThreadId>{writer});
+}
+
+// Each writes into a full pipe that the other should read.
+struct FullPipes : Tree {
+  ProcessId filter = child();
+  ThreadId main = thread_of(parent, "main"), other = thread_of(filter, "filter");
+  ResourceId there = lock("pipe there", WaitKind::pipe, ""),
+             back = lock("pipe back", WaitKind::pipe, "");
+
+  FullPipes() {
+    waits_in(main, there, "write", Mode::write).waits_in(other, back, "write", Mode::write);
+    feeds(filter, there).feeds(parent, back);
+  }
+};
+
+TEST_CASE("threads that only their own process could wake end no pipe cycle", "[tree]") {
+  FullPipes pipes;
+  CHECK(patterns_of(diagnosed_tree(pipes)) == Words{"pipe-cycle"});
+  const ThreadId more = pipes.thread_of(pipes.parent, "more");
+  const ResourceId work = pipes.lock("work", WaitKind::condition, "pthread_cond_t");
+  SECTION("an idle worker, and one that waits for its end") {
+    pipes.waits(more, work);
+    const ThreadId joiner = pipes.thread_of(pipes.parent, "joiner");
+    pipes.joins(joiner, more);
+    const Analysis analysis = diagnosed_tree(pipes);
+    CHECK(patterns_of(analysis).at(0) == "pipe-cycle");
+  }
+  SECTION("a timer's thread may read") {
+    pipes.waits(more, work, {.ends = Ends::timeout});
+    CHECK(patterns_of(diagnosed_tree(pipes)).empty());
+  }
+  SECTION("one that runs may read") {
+    pipes.at(more).state = ThreadState::running;
+    CHECK(patterns_of(diagnosed_tree(pipes)).empty());
+  }
+  SECTION("a semaphore may be posted from elsewhere") {
+    pipes.waits(more, pipes.lock("sem", WaitKind::semaphore, "sem_t"));
+    CHECK(patterns_of(diagnosed_tree(pipes)).empty());
+  }
+}
+
 TEST_CASE("each side reads what the other should write", "[tree]") {
   Pipes pipes;
   pipes.waits_in(pipes.asker, pipes.answers, "read").waits_in(pipes.server, pipes.orders, "read");

@@ -75,7 +75,7 @@ constexpr std::array table{
 // the list's head; of the thread state its size, running loop, running task and the list's head.
 void take_described(const View& view, AsyncLayout& layout) {
   constexpr std::uint64_t most = 1 << 20;
-  for (const Module& module : view.modules.list) {
+  for (const Module& module : view.modules.in_lookup_order()) {
     const ElfSection* section = module.file ? module.file->find_section(".AsyncioDebug") : nullptr;
     if (section == nullptr) continue;
     const auto words =

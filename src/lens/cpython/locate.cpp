@@ -25,17 +25,18 @@ struct Found {
 // embedding program may map several interpreters and use one.
 std::vector<Found> find_runtimes(const View& view) {
   std::vector<Found> all;
-  for (const Module& module : view.modules.list) {
+  for (const Module& module : view.modules.in_lookup_order()) {
     if (!is_likely(view, module)) continue;
     if (const auto at = module.find_symbol("_PyRuntime")) all.push_back({&module, *at});
   }
-  for (const Module& module : view.modules.list) {
+  for (const Module& module : view.modules.in_lookup_order()) {
     if (!module.file) continue;
     const ElfSection* section = module.file->find_section(".PyRuntime");
     if (section != nullptr) all.push_back({&module, module.to_process(section->header.addr)});
   }
   if (!all.empty()) return all;
-  for (const Module& module : view.modules.list) {
+  for (const Module& module : view.modules.in_lookup_order()) {
+    if (module.of_c_library()) continue;  // its symbols are many
     if (const auto at = module.find_symbol("_PyRuntime")) all.push_back({&module, *at});
   }
   return all;
@@ -146,7 +147,7 @@ Located look_at(const View& view, const Found& found) {
 
 // 3.6: the variables of a module that has them and no _PyRuntime.
 std::optional<Located> find_without_runtime(const View& view) {
-  for (const Module& module : view.modules.list) {
+  for (const Module& module : view.modules.in_lookup_order()) {
     if (!is_likely(view, module) || !module.file) continue;
     Located located;
     located.variables = find_variables(view, module);
@@ -223,7 +224,7 @@ std::optional<Located> find_by_shape(const View& view) {
   });
   if (!python) return find_in_executable(view);
   std::optional<Located> unread;
-  for (const Module& module : view.modules.list) {
+  for (const Module& module : view.modules.in_lookup_order()) {
     auto located = find_in(view, module);
     if (located && (located->layout() != nullptr || located->at.value != 0)) return located;
     if (located && !unread) unread = std::move(located);

@@ -38,6 +38,18 @@ void weigh_signal(Claim& claim, const Doubts& doubts) {
   if (!claim.holding.guarded) limit(claim, Confidence::hypothesis);
 }
 
+// Whose manager takes the lock on some ways only has less to say than who took it on every way,
+// even where that one waits for it again.
+void weigh_maybes(std::vector<Claim>& claims) {
+  for (Claim& claim : claims) {
+    const bool rival = std::ranges::any_of(claims, [&](const Claim& other) {
+      return other.thread != claim.thread && (other.holding.held == Held::yes ||
+                                              (other.waits && other.holding.held == Held::maybe));
+    });
+    if (rival && claim.holding.held == Held::maybe) limit(claim, Confidence::hypothesis);
+  }
+}
+
 // One of them at most is right. A with block that stands open outweighs no call that was seen: the
 // lock may have changed hands.
 void weigh_rivals(std::vector<Claim>& claims) {
@@ -78,6 +90,7 @@ void weigh_claims(std::vector<Claim>& claims, const Doubts& doubts) {
     const bool told = claim.basis() == Basis::value_stack && !claim.waits;
     claim.dropped = claim.dropped || (claim.holding.held == Held::no && !told);
   }
+  weigh_maybes(claims);
   std::erase_if(claims, [](const Claim& claim) { return claim.dropped; });
   weigh_rivals(claims);
   std::ranges::stable_sort(claims, std::ranges::greater{}, &Claim::confidence);

@@ -59,6 +59,16 @@ bool leaves_locks_alone(const Code& code) {
          ring_of_python(code.file) == Ring::runtime;
 }
 
+// Held on return whenever each acquire() that may give up succeeds. Otherwise there is a way round.
+bool is_asked_for_on_all_ways(const Routine& routine, const Effects& effects) {
+  Effects successful = effects;
+  for (auto& [at, effect] : successful) {
+    if (effect.kind == Effect::Kind::try_acquire) effect.kind = Effect::Kind::acquire;
+  }
+  const auto state = state_on_return(routine, successful, {});
+  return state && state->held == Held::yes;
+}
+
 }  // namespace
 
 std::optional<LockKey> LockUse::key_of(Addr object) {
@@ -89,7 +99,9 @@ std::optional<LockKey> LockUse::key_of(Addr object) {
 
 bool LockUse::mentions_locks(const Code& code) {
   const auto [at, fresh] = mentions_.try_emplace(code.at.value);
-  if (fresh) {
+  // Of module locks the import's own records tell (import_locks.cpp); what they are made of, a lock
+  // that is taken as a signal, would mislead.
+  if (fresh && code.file != "<frozen importlib._bootstrap>") {
     const auto names = read_names(lookup_.objects(), code.at);
     at->second = std::ranges::any_of(names, [](const std::string& name) {
       return among(takes, name) || among(gives, name) || name == pushes;
@@ -127,7 +139,8 @@ void LockUse::add_helper(const Scope& scope, const Call& call, Addr object,
   const bool ignored = call.at + 1 < code.size() && code[call.at + 1].op == Op::pop_top;
   for (const Summary& summary : summary_of(*function, object)) {
     Effect effect{summary.kind, call.on.root, call.on.index};
-    if (effect.kind == Effect::Kind::try_acquire && ignored && call.arguments == 0)
+    // Nothing was passed on that would let it give up.
+    if (summary.only_if_it_fails && ignored && call.arguments == 0)
       effect.kind = Effect::Kind::acquire;
     touches.push_back({call.at, summary.key, effect, call_text(*scope.text, call)});
   }
@@ -156,10 +169,10 @@ void LockUse::add_touch(const Scope& scope, const Call& call, std::vector<Touch>
   if (super) return add_helper(scope, call, *object, touches);
   // A bound method that an instance keeps, as Condition does: it is the other object's.
   Addr target = *object;
-  if (const auto own = lookup_.objects().find_attribute(target, name);
-      own && (taking || giving) &&
-      (lookup_.objects().type_name(*own) == "builtin_function_or_method" ||
-       lookup_.objects().type_name(*own) == "method")) {
+  const auto own =
+      taking || giving ? lookup_.objects().find_attribute(target, name) : std::optional<Addr>();
+  if (own && (lookup_.objects().type_name(*own) == "builtin_function_or_method" ||
+              lookup_.objects().type_name(*own) == "method")) {
     target = lookup_.objects().image().read_pointer(offset_by(*own, bound_self)).value_or(target);
   }
   const auto key = taking || giving ? key_of(target) : std::nullopt;
@@ -202,7 +215,8 @@ const std::vector<LockUse::Summary>& LockUse::summary_of(const Function& functio
     if (from_free->held == Held::yes)
       summaries.push_back({touch.key, Effect::Kind::acquire, touch.text});
     else if (from_free->held == Held::maybe)
-      summaries.push_back({touch.key, Effect::Kind::try_acquire, touch.text});
+      summaries.push_back({touch.key, Effect::Kind::try_acquire, touch.text,
+                           is_asked_for_on_all_ways(scope.text->routine, effects)});
     else if (from_held->held == Held::no)
       summaries.push_back({touch.key, Effect::Kind::release, touch.text});
     else if (from_held->held == Held::maybe)

@@ -79,6 +79,7 @@ class LockUse {
     LockKey key;
     Effect::Kind kind;
     std::string text;
+    bool only_if_it_fails = false;  // try_acquire: every way to the end has asked for it
   };
   std::vector<Touch> find_touches(const Scope& scope);
   void read_role(const Scope& scope, FrameUse& use);

@@ -108,6 +108,19 @@ Read<std::string> Objects::read_str(Addr object) const {
   return text;
 }
 
+bool Objects::is_str(Addr object, std::string_view text) const {
+  if (!has_flag(object, flag_unicode)) return false;
+  const auto length = image_.read<std::uint64_t>(offset_by(object, str_length));
+  const auto state = image_.read<std::uint8_t>(offset_by(object, str_state));
+  if (!length || !state) return false;
+  constexpr unsigned plain = 1u << 2 | 1u << 5 | 1u << 6;  // a byte each, compact, ASCII
+  if ((*state & (7u << 2 | 3u << 5)) != plain) return read_str(object) == std::string(text);
+  if (*length != text.size()) return false;
+  const Bytes there = image_.view(offset_by(object, layout_.str_ascii_data), text.size());
+  if (there.size() != text.size()) return read_str(object) == std::string(text);
+  return std::memcmp(there.data(), text.data(), text.size()) == 0;
+}
+
 Read<std::int64_t> Objects::read_int(Addr object) const {
   if (!has_flag(object, flag_long)) return fault(object);
   std::int64_t digits = 0;
@@ -214,8 +227,7 @@ bool Objects::each_item(Addr dict, const std::function<bool(Addr, Addr)>& visit)
 std::optional<Addr> Objects::find_item(Addr dict, std::string_view wanted) const {
   std::optional<Addr> found;
   each_item(dict, [&](Addr key, Addr value) {
-    const auto text = read_str(key);
-    if (text && *text == wanted) found = value;
+    if (is_str(key, wanted)) found = value;
     return !found;
   });
   return found;
@@ -254,8 +266,7 @@ bool Objects::each_attribute(Addr object, const std::function<bool(Addr, Addr)>&
 std::optional<Addr> Objects::find_attribute(Addr object, std::string_view name) const {
   std::optional<Addr> found;
   each_attribute(object, [&](Addr key, Addr value) {
-    const auto text = read_str(key);
-    if (text && *text == name) found = value;
+    if (is_str(key, name)) found = value;
     return !found;
   });
   return found;

@@ -40,6 +40,7 @@ class Objects {
   bool has_flag(Addr object, std::uint64_t flag) const { return (type_flags(object) & flag) != 0; }
 
   Read<std::string> read_str(Addr object) const;          // UTF-8
+  bool is_str(Addr object, std::string_view text) const;  // as read_str(), without a copy
   Read<std::int64_t> read_int(Addr object) const;         // that fits 62 bits
   Read<std::vector<Addr>> read_tuple(Addr object) const;  // at most 65,536 items
   Read<std::vector<std::byte>> read_bytes(Addr object) const;

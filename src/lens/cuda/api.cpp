@@ -26,7 +26,7 @@ bool is_api_name(std::string_view text) {
 }  // namespace
 
 const Module* Driver::find(const Modules& modules) {
-  for (const Module& module : modules.list) {
+  for (const Module& module : modules.in_lookup_order()) {
     if (module.name().starts_with("libcuda.so")) return &module;
   }
   return nullptr;
@@ -37,13 +37,14 @@ Driver::Driver(const View& view, const Module& module) : module_(module) {
   module.file->each_symbol([&](const ElfSymbol& symbol) {
     if (!symbol.dynamic || !symbol.function() || symbol.bind == 0) return;
     if (symbol.size == 0 || symbol.size > largest_trampoline) {
-      table_.try_emplace(symbol.value, symbol.name);  // a direct function, as all are in driver 418
+      table_.try_emplace(symbol.value,
+                         symbol.name());  // a direct function, as all are in driver 418
       return;
     }
     const auto slot = slot_of(module.file->at_address(symbol.value, symbol.size), symbol.value);
     const auto target =
         slot ? view.image.read<std::uint64_t>(module.to_process(*slot)) : Read<std::uint64_t>(0);
-    if (target && *target != 0) table_.try_emplace(*target - module.bias, symbol.name);
+    if (target && *target != 0) table_.try_emplace(*target - module.bias, symbol.name());
   });
 }
 

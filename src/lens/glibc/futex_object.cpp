@@ -155,18 +155,20 @@ const CallShape* find_call_shape(const LensContext& context, std::size_t i, cons
   return nullptr;
 }
 
-bool in_loader(const View& view, Addr address) {
+const Module* find_loader(const View& view, Addr address) {
   const Module* module = view.modules.find(address);
-  return module != nullptr && starts_with_any(module->name(), {"ld-linux", "ld-2."});
+  return module != nullptr && starts_with_any(module->name(), {"ld-linux", "ld-2."}) ? module
+                                                                                     : nullptr;
 }
 
 // struct rtld_global holds the loader's recursive mutexes: _dl_load_lock at 2312 (2.31), 2568 (2.36
 // and 2.41), 1800 (2.43), 40 after it the write lock, 80 after it the one of thread-local storage.
 void set_loader(const LensContext& context, Object& object) {
-  if (object.kind != WaitKind::mutex || !in_loader(context.view, object.address)) return;
+  const Module* loader = find_loader(context.view, object.address);
+  if (object.kind != WaitKind::mutex || loader == nullptr) return;
   object.kind = WaitKind::loader_lock;
   object.noun = "the dynamic loader's lock";
-  const auto global = context.view.modules.find_symbol("_rtld_global");
+  const auto global = loader->find_symbol("_rtld_global");
   if (!global || *global > object.address) return;
   const std::uint64_t offset = object.address.value - global->value;
   for (const std::uint64_t base : {2312u, 2568u, 1800u}) {

@@ -1,6 +1,7 @@
 // The waits as the registers have them, and small questions about a thread's frames.
 #include <algorithm>
 
+#include "base/readable_name.hpp"
 #include "base/text.hpp"
 #include "lens/glibc/waits.hpp"
 
@@ -129,6 +130,16 @@ std::optional<FutexWait> find_futex(const View& view, const Registers& r, std::i
   return std::nullopt;
 }
 
+// A file that was mapped twice (dlmopen, memfd) has its variables twice: their names do not tell
+// them apart, the base does, as `show modules` lists it.
+std::string of_which_copy(const View& view, const Module& module) {
+  const bool several = std::ranges::any_of(view.modules.list, [&](const Module& other) {
+    return &other != &module && !module.build_id.empty() && other.build_id == module.build_id;
+  });
+  if (!several) return {};
+  return " of the " + clean_text(module.name(), 256) + " at " + hex(module.range.begin.value);
+}
+
 }  // namespace
 
 std::string_view without_underscores(std::string_view symbol) {
@@ -172,10 +183,10 @@ std::string label_of_object(const View& view, Addr address, std::string_view nou
     std::string name;
     module->symbols()->each_symbol([&](const ElfSymbol& symbol) {
       if (symbol.type != 1 || value < symbol.value || value - symbol.value >= symbol.size) return;
-      name = demangle(symbol.name);
+      name = readable_name(demangle(symbol.name()));
       if (value != symbol.value) name += "+" + std::to_string(value - symbol.value);
     });
-    if (!name.empty()) return label + " " + clean_text(name, 256);
+    if (!name.empty()) return label + " " + clean_text(name, 256) + of_which_copy(view, *module);
   }
   label += " at " + hex(address.value);
   if (module != nullptr) label += " in " + clean_text(module->name(), 256);

@@ -18,10 +18,21 @@ bool is_libc(const Module& module) {
   return starts_with_any(module.name(), {"libc.so", "libc-2", "libpthread"});
 }
 
+// The loader's own state, in the loader's file: the others' symbols are many.
+std::optional<Addr> find_loader_state(const View& view) {
+  for (const bool loader : {true, false}) {
+    for (const Module& module : view.modules.in_lookup_order()) {
+      if (starts_with_any(module.name(), {"ld-linux", "ld-2"}) != loader) continue;
+      if (const auto at = module.find_symbol("_rtld_global")) return at;
+    }
+  }
+  return std::nullopt;
+}
+
 // A descriptor of libthread_db in libc's read-only data (nptl_db/structs.def): bits, count, offset.
 std::optional<std::uint64_t> described_offset(const View& view, std::string_view symbol) {
   std::optional<Addr> at;
-  for (const Module& module : view.modules.list) {
+  for (const Module& module : view.modules.in_lookup_order()) {
     if (!at && is_libc(module)) at = module.find_symbol(symbol);
   }
   if (!at) return std::nullopt;
@@ -91,7 +102,7 @@ BlockFate Pthreads::fate_of(Addr block) const {
 // fork(3) moves all but its own from the first to the last and zeroes their tid; _Fork and the bare
 // system call leave them.
 void Pthreads::find_lost() {
-  const auto global = view_.modules.find_symbol("_rtld_global");
+  const auto global = find_loader_state(view_);
   const auto used = described_offset(view_, "_thread_db_rtld_global__dl_stack_used");
   if (!global || !used) return;
   for (const std::int64_t list : {0, 16, 32}) {
@@ -175,7 +186,7 @@ std::optional<std::size_t> Pthreads::find_once_runner(Addr once) const {
 
 std::vector<Addr> Pthreads::ended_threads() const {
   std::vector<Addr> entries;
-  const auto global = view_.modules.find_symbol("_rtld_global");
+  const auto global = find_loader_state(view_);
   const auto used = described_offset(view_, "_thread_db_rtld_global__dl_stack_used");
   if (!global || !used) return entries;
   const Addr head = offset_by(*global, static_cast<std::int64_t>(*used));
@@ -197,7 +208,7 @@ std::vector<Addr> Pthreads::ended_threads() const {
 }
 
 int read_glibc_version(const View& view) {
-  for (const Module& module : view.modules.list) {
+  for (const Module& module : view.modules.in_lookup_order()) {
     const auto function =
         is_libc(module) ? module.find_symbol("gnu_get_libc_version") : std::nullopt;
     if (!function) continue;

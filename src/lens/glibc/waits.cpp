@@ -137,7 +137,7 @@ void add_runtime(const LensContext& context) {
   RuntimeFact fact;
   fact.kind = "glibc";
   fact.version = "2." + std::to_string(context.version - 200);
-  for (const Module& module : context.view.modules.list) {
+  for (const Module& module : context.view.modules.in_lookup_order()) {
     if (!fact.module.known() && starts_with_any(module.name(), {"libc.so", "libc-2"}))
       fact.module = context.view.module_id(&module);
   }

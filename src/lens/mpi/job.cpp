@@ -27,15 +27,18 @@ void each_start_string(const Core& core, const MemoryImage& image, Visit visit) 
   const Bytes strings = image.view(Addr{begin}, *name - begin);
   for (std::size_t at = 0; at < strings.size();) {
     const std::string_view text = text_at(strings, at);
-    if (!visit(text)) return;
-    at += text.size() + 1;
+    if (!text.empty() && !visit(text)) return;
+    at += text.size();
+    while (at < strings.size() && strings[at] == std::byte{0})
+      ++at;  // up to 8 KiB of them at first
   }
 }
 
 // Best first. PMIX_RANK is the launcher's own and the same number as Open MPI's.
-constexpr std::array rank_names{
+constexpr std::array<std::string_view, 4> rank_names{
     "OMPI_COMM_WORLD_RANK=", "PMIX_RANK=", "PMI_RANK=", "SLURM_PROCID="};
-constexpr std::array size_names{"OMPI_COMM_WORLD_SIZE=", "PMI_SIZE=", "SLURM_NTASKS="};
+constexpr std::array<std::string_view, 3> size_names{
+    "OMPI_COMM_WORLD_SIZE=", "PMI_SIZE=", "SLURM_NTASKS="};
 constexpr std::int64_t most_ranks = 100'000'000;
 
 std::optional<std::int64_t> parse_number(std::string_view text) {
@@ -49,7 +52,7 @@ std::optional<std::int64_t> parse_number(std::string_view text) {
 template <std::size_t N>
 class Variable {
  public:
-  explicit Variable(const std::array<const char*, N>& names) : names_(names) {}
+  explicit Variable(const std::array<std::string_view, N>& names) : names_(names) {}
   void take(std::string_view text) {
     for (std::size_t i = 0; i < best_; ++i) {
       const std::string_view name = names_[i];
@@ -63,7 +66,7 @@ class Variable {
   std::int64_t value() const { return value_; }  // -1: not there
 
  private:
-  const std::array<const char*, N>& names_;
+  const std::array<std::string_view, N>& names_;
   std::size_t best_ = N;
   std::int64_t value_ = -1;
 };

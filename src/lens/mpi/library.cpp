@@ -54,7 +54,7 @@ std::optional<Implementation> implementation_of(const Module& module) {
 }  // namespace
 
 std::optional<Library> Library::find(const View& view, const std::optional<MpiFact>& place) {
-  for (const Module& module : view.modules.list) {
+  for (const Module& module : view.modules.in_lookup_order()) {
     const auto implementation = implementation_of(module);
     if (!implementation) continue;
     Library library(view, module, *implementation);

@@ -98,7 +98,7 @@ class ZmqLens {
 
 // libzmq itself, or an extension that has it inside: whose symbols say so.
 void ZmqLens::add_runtime() {
-  for (const Module& module : view_.modules.list) {
+  for (const Module& module : view_.modules.in_lookup_order()) {
     if (module_ == nullptr && module.name().starts_with("libzmq")) module_ = &module;
   }
   if (module_ == nullptr) return;

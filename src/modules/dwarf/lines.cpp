@@ -138,22 +138,36 @@ std::vector<LineRow> LineTable::rows_at(std::span<const std::uint64_t> sorted,
   return runner.take_rows();
 }
 
+std::string_view LineTable::Texts::of(const Value& value) const {
+  if (unit != nullptr) return unit->text_of(value);
+  if (value.form == DW_FORM_line_strp) return text_at(sections.line_text, value.number);
+  return value.form == DW_FORM_strp ? text_at(sections.text, value.number) : std::string_view{};
+}
+
 std::optional<LineTable> LineTable::parse(const Unit& unit) {
   const auto offset = constant_of(unit.root().lines);
   if (!offset) return std::nullopt;
-  const Bytes section = unit.sections().line;
-  Cursor start(section, *offset);
+  return parse_at(*offset, {unit.sections(), &unit});
+}
+
+std::optional<LineTable> LineTable::parse_alone(const Sections& sections, std::uint64_t offset) {
+  return parse_at(offset, {sections});
+}
+
+std::optional<LineTable> LineTable::parse_at(std::uint64_t offset, const Texts& texts) {
+  const Bytes section = texts.sections.line;
+  Cursor start(section, offset);
   const auto length = take_length(start, section);
   if (!length) return std::nullopt;
   const Bytes bytes = section.first(length->end);
   LineTable table;
   table.format_.wide = length->wide;
   Cursor cursor(bytes, start.at());
-  if (!table.parse_header(cursor, unit)) return std::nullopt;
+  if (!table.parse_header(cursor, texts)) return std::nullopt;
   return table;
 }
 
-bool LineTable::parse_header(Cursor& cursor, const Unit& unit) {
+bool LineTable::parse_header(Cursor& cursor, const Texts& texts) {
   format_.version = cursor.take<std::uint16_t>();
   if (format_.version < 2 || format_.version > 5) return false;
   if (format_.version >= 5) {
@@ -171,9 +185,9 @@ bool LineTable::parse_header(Cursor& cursor, const Unit& unit) {
   if (range_ == 0 || first_special_ == 0 || program_at < size) return false;
   for (unsigned op = 1; op < first_special_; ++op) operands_.push_back(cursor.take<std::uint8_t>());
   if (format_.version >= 5)
-    parse_names(cursor, unit);
+    parse_names(cursor, texts);
   else
-    parse_old_names(cursor, unit);
+    parse_old_names(cursor, texts);
   Cursor program = cursor;
   program.seek(program_at);
   if (!cursor.good() || !program.good()) return false;
@@ -181,8 +195,9 @@ bool LineTable::parse_header(Cursor& cursor, const Unit& unit) {
   return true;
 }
 
-void LineTable::parse_old_names(Cursor& cursor, const Unit& unit) {
-  folders_.push_back(unit.text_of(unit.root().folder));
+void LineTable::parse_old_names(Cursor& cursor, const Texts& texts) {
+  folders_.push_back(texts.unit != nullptr ? texts.unit->text_of(texts.unit->root().folder)
+                                           : std::string_view{});
   while (cursor.good() && folders_.size() < most_names) {
     const std::string_view folder = cursor.take_text();
     if (folder.empty()) break;
@@ -207,7 +222,7 @@ std::vector<LineTable::Column> LineTable::take_columns(Cursor& cursor) {
   return columns;
 }
 
-LineTable::File LineTable::take_name(Cursor& cursor, const Unit& unit,
+LineTable::File LineTable::take_name(Cursor& cursor, const Texts& texts,
                                      const std::vector<Column>& columns) const {
   File file;
   for (const Column& column : columns) {
@@ -223,19 +238,19 @@ LineTable::File LineTable::take_name(Cursor& cursor, const Unit& unit,
       cursor.skip(column.form == DW_FORM_block ? cursor.take_unsigned() : size);
     else
       value.number = cursor.take_sized(size);
-    if (column.content == DW_LNCT_path) file.name = unit.text_of(value);
+    if (column.content == DW_LNCT_path) file.name = texts.of(value);
     if (column.content == DW_LNCT_directory_index) file.folder = value.number;
   }
   return file;
 }
 
-void LineTable::parse_names(Cursor& cursor, const Unit& unit) {
+void LineTable::parse_names(Cursor& cursor, const Texts& texts) {
   for (const bool folders : {true, false}) {
     const std::vector<Column> columns = take_columns(cursor);
     const std::uint64_t count = cursor.take_unsigned();
     if (columns.empty() || count > std::min(cursor.rest().size(), most_names)) continue;
     for (std::uint64_t at = 0; at < count && cursor.good(); ++at) {
-      const File file = take_name(cursor, unit, columns);
+      const File file = take_name(cursor, texts, columns);
       if (folders)
         folders_.push_back(file.name);
       else

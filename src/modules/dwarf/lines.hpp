@@ -18,6 +18,9 @@ class LineTable {
  public:
   // Nothing when the unit has none, or it is of a kind that nobody writes for x86_64.
   static std::optional<LineTable> parse(const Unit& unit);
+  // The table that begins at `offset` in .debug_line, without its unit: in versions below 5 what is
+  // in the compiler's own folder has no folder.
+  static std::optional<LineTable> parse_alone(const Sections& sections, std::uint64_t offset);
 
   // For each of the sorted addresses the last row at or before it, in a sequence that covers it.
   std::vector<LineRow> rows_at(std::span<const std::uint64_t> sorted, Budget& budget) const;
@@ -34,11 +37,18 @@ class LineTable {
     std::uint64_t content = 0;
     std::uint16_t form = 0;
   };
-  bool parse_header(Cursor& cursor, const Unit& unit);
-  void parse_old_names(Cursor& cursor, const Unit& unit);
-  void parse_names(Cursor& cursor, const Unit& unit);
+  // Where texts beside the table are.
+  struct Texts {
+    const Sections& sections;
+    const Unit* unit = nullptr;  // null: not known
+    std::string_view of(const Value& value) const;
+  };
+  static std::optional<LineTable> parse_at(std::uint64_t offset, const Texts& texts);
+  bool parse_header(Cursor& cursor, const Texts& texts);
+  void parse_old_names(Cursor& cursor, const Texts& texts);
+  void parse_names(Cursor& cursor, const Texts& texts);
   static std::vector<Column> take_columns(Cursor& cursor);
-  File take_name(Cursor& cursor, const Unit& unit, const std::vector<Column>& columns) const;
+  File take_name(Cursor& cursor, const Texts& texts, const std::vector<Column>& columns) const;
 
   Bytes program_;
   Format format_;

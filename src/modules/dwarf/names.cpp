@@ -47,17 +47,24 @@ std::string Names::text_of(At at, Value Entry::*member) const {
 }
 
 // The child that begins at `offset` or has it inside: children stand in the order of their offsets.
+// A unit has thousands: those before it are stepped over unread.
 std::optional<Entry> Names::child_around(const Unit& unit, const Entry& parent,
                                          std::uint64_t offset) {
-  std::optional<Entry> child;
-  if (!parent.shape->children) return child;
-  for (std::uint64_t at = parent.behind; at != 0 && at <= offset && budget_.spend(1);) {
+  if (!parent.shape->children) return std::nullopt;
+  std::uint64_t child = 0;
+  Cursor cursor = unit.cursor_at(parent.behind);
+  while (cursor.good() && cursor.at() <= offset && budget_.spend(1)) {
+    const std::uint64_t at = cursor.at();
+    const Abbreviation* shape = unit.take_shape(cursor);
+    if (shape == nullptr) break;
+    child = at;
+    if (unit.step_over(cursor, *shape, shape->children) || !shape->children) continue;
     const auto entry = unit.entry_at(at);
-    if (!entry) break;
-    child = entry;
-    at = unit.next_of(*entry, budget_);
+    const std::uint64_t next = entry ? unit.next_of(*entry, budget_) : 0;
+    if (next <= at) break;
+    cursor.seek(next);
   }
-  return child;
+  return child == 0 ? std::nullopt : unit.entry_at(child);
 }
 
 // "std::" for std::sort.

@@ -5,13 +5,17 @@
 namespace coldcase::dwarf {
 namespace {
 
-constexpr std::uint64_t most_steps = 400'000'000;
 constexpr std::size_t most_units = 4'000'000, most_others = 64;
 constexpr std::uint64_t nowhere = UINT64_MAX;
 
 bool has_code(const UnitHeader& header) {
   return header.type == DW_UT_compile || header.type == DW_UT_skeleton ||
          header.type == DW_UT_partial;
+}
+
+// DWARF 5, 3.1.2; before it GNU's extension.
+bool is_split(const Unit& unit) {
+  return unit.header().type == DW_UT_skeleton || static_cast<bool>(unit.root().elsewhere);
 }
 
 // What each address executes, from the line table and the chain of inlined functions: the
@@ -50,8 +54,8 @@ class Teller {
 
 }  // namespace
 
-Reader::Reader(const Sections& sections, DoneWith done_with)
-    : sections_(sections), done_with_(std::move(done_with)), budget_(most_steps) {}
+Reader::Reader(const Sections& sections, DoneWith done_with, std::uint64_t steps)
+    : sections_(sections), done_with_(std::move(done_with)), budget_(steps) {}
 
 std::size_t Reader::assign_range(std::span<const std::uint64_t> sorted, const PcRange& range,
                                  std::uint64_t unit, std::vector<std::uint64_t>& units) {
@@ -150,6 +154,7 @@ void Reader::read_unit(std::uint64_t offset, std::span<const std::uint64_t> sort
   if (teller.lines()) rows = teller.lines()->rows_at(sorted, budget_);
   const auto functions = find_functions(*unit, sorted, budget_);
   for (std::size_t at = 0; at < sorted.size(); ++at) {
+    places[at]->split = is_split(*unit);
     if (functions[at])
       teller.tell(rows[at], *functions[at],
                   find_inlined(*unit, *functions[at], sorted[at], budget_), *places[at]);

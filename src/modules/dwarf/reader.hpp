@@ -26,17 +26,21 @@ struct CodePlace {
   Line where;                        // of the real function
   std::vector<InlinedCode> inlines;  // innermost first
   std::string function;              // the real function's name
+  bool split = false;                // the unit has only lines here: its entries are in a .dwo file
 };
 
 class Reader {
  public:
   // `done_with` is told the bytes that will not be looked at again.
   using DoneWith = std::function<void(Bytes)>;
-  explicit Reader(const Sections& sections, DoneWith done_with = nullptr);
+  static constexpr std::uint64_t most_steps = 400'000'000;
+  explicit Reader(const Sections& sections, DoneWith done_with = nullptr,
+                  std::uint64_t steps = most_steps);
 
   // One place for each of the sorted addresses. What damaged information makes endless is cut off
   // after a number of steps that no sound file comes near.
   std::vector<CodePlace> places_of(std::span<const std::uint64_t> sorted);
+  bool cut_short() const { return !budget_.left(); }
 
  private:
   using Units = std::map<std::uint64_t, std::vector<std::size_t>>;  // offset: indexes of addresses

@@ -42,6 +42,9 @@ Value* place_of(Entry& entry, std::uint16_t name) {
       return &entry.address_base;
     case DW_AT_rnglists_base:
       return &entry.ranges_base;
+    case DW_AT_dwo_name:
+    case DW_AT_GNU_dwo_name:
+      return &entry.elsewhere;
     default:
       return nullptr;
   }

@@ -24,7 +24,8 @@ struct Entry {
   const Abbreviation* shape = nullptr;
   Value name, linkage_name, low_pc, high_pc, ranges, origin, specification, call_file, call_line,
       sibling;
-  Value lines, folder, language, text_base, address_base, ranges_base;  // of a unit's own entry
+  // Of a unit's own entry.
+  Value lines, folder, language, text_base, address_base, ranges_base, elsewhere;
 };
 
 struct UnitHeader {

@@ -5,6 +5,7 @@ import contextlib
 import multiprocessing
 import os
 import threading
+import time
 
 import says
 from says import scenario
@@ -589,6 +590,65 @@ def leaving_a_block():
             says.holds(stage.lock, sure="likely")
 
     stage.run(3, holder)
+
+
+class Turns:
+    """As importlib's module lock: who comes second takes `wakeup` and waits for it once more."""
+
+    def __init__(self):
+        self.mutex = threading.RLock()
+        self.wakeup = threading.Lock()
+        self.taken = False
+
+    def acquire(self):
+        with self.mutex:
+            if not self.taken:
+                self.taken = True
+                return
+            self.wakeup.acquire()
+        says.thread()
+        says.waits("python_lock", self.wakeup)
+        self.wakeup.acquire()
+
+    def release(self):
+        self.taken = False
+        self.wakeup.release()
+
+
+class Turn:
+    def __init__(self, turns):
+        self._turns = turns
+
+    def __enter__(self):
+        self._turns.acquire()
+
+    def __exit__(self, *error):
+        self._turns.release()
+
+
+@scenario("none|lock-convoy|blocked-holder", kind="none|hang|inconclusive", least="silent")
+def manager_that_lets_the_first_pass():
+    """The lock that the second waits for it has taken itself; the first never has."""
+    turns = Turns()
+    inside = threading.Event()
+
+    def first():
+        with Turn(turns):
+            inside.set()
+            says.thread("select|pselect6|clock_nanosleep")
+            time.sleep(3600)
+
+    def second():
+        inside.wait()
+        with Turn(turns):
+            print("second")
+
+    one, two = says.start(first, second)
+    says.thread()
+    says.waits("thread_exit", then="first")
+    says.ready(3)
+    one.join()
+    two.join()
 
 
 @scenario("none", kind="none", least="weaker")

@@ -1,6 +1,7 @@
 // Signal handlers that take what the code below them holds.
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/time.h>
@@ -79,8 +80,34 @@ static void quiet(void) {
   raise(SIGUSR2);
 }
 
+// Healthy, which no core shows: a timer's handler will post what the worker waits for.
+static sem_t tick;
+
+static __attribute__((noinline)) void on_alarm(int signal) {
+  hits += signal;
+  sem_post(&tick);
+}
+
+static void* work(void* unused) {
+  SITE("worker", "futex");
+  while (sem_wait(&tick) != 0) continue;
+  return unused;
+}
+
+static void timer(void) {
+  const struct itimerval hour = {{3600, 0}, {3600, 0}};
+  pthread_t worker;
+  sem_init(&tick, 0, 0);
+  signal(SIGALRM, on_alarm);
+  setitimer(ITIMER_REAL, &hour, NULL);
+  tree_ready("none", "none", 2);
+  pthread_create(&worker, NULL, work, NULL);
+  SITE("main", "futex");
+  pthread_join(worker, NULL);
+}
+
 static const struct TreeScenario scenarios[] = {
-    {"mutex", mutex}, {"allocator", allocator}, {"quiet", quiet}, {NULL, NULL}};
+    {"mutex", mutex}, {"allocator", allocator}, {"quiet", quiet}, {"timer", timer}, {NULL, NULL}};
 
 int main(int count, char** words) {
   return tree_main(count, words, scenarios);

@@ -1,9 +1,11 @@
 // Parents and children joined by pipes, sockets and waitpid.
 
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "tree.h"
 
@@ -70,6 +72,55 @@ static void writers(void) {
   close(down[0]);
   close(up[1]);
   send_orders();
+}
+
+// The same, beside a thread that waits for work: only its own process could give it some.
+static pthread_mutex_t desk = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t work = PTHREAD_COND_INITIALIZER;
+
+static void* idle(void* unused) {
+  pthread_mutex_lock(&desk);
+  SITE("helper", "futex");
+  for (;;) pthread_cond_wait(&work, &desk);
+  return unused;
+}
+
+static void write_beside(void* (*run)(void*)) {
+  open_both();
+  if (fork() == 0) {
+    close(down[1]);
+    close(up[0]);
+    send_answers();
+    _exit(0);
+  }
+  pthread_t helper;
+  pthread_create(&helper, NULL, run, NULL);
+  close(down[0]);
+  close(up[1]);
+  send_orders();
+}
+
+static void helped(void) {
+  tree_edge("parent", "pipe", "child");
+  tree_edge("child", "pipe", "parent");
+  tree_ready("pipe-cycle", "deadlock", 3);
+  write_beside(idle);
+}
+
+// Healthy: time wakes the helper, which may read.
+static void* tick(void* unused) {
+  struct timespec end;
+  clock_gettime(CLOCK_REALTIME, &end);
+  end.tv_sec += 3600;
+  pthread_mutex_lock(&desk);
+  SITE("helper", "futex");
+  pthread_cond_timedwait(&work, &desk, &end);
+  return unused;
+}
+
+static void ticking(void) {
+  tree_ready("none", "none", 3);
+  write_beside(tick);
 }
 
 // The parent waits for the child's end; the child for the parent's pipe to be closed.
@@ -141,8 +192,9 @@ static void prefork(void) {
 }
 
 static const struct TreeScenario scenarios[] = {
-    {"readers", readers}, {"writers", writers}, {"reaper", reaper}, {"answering", answering},
-    {"reaping", reaping}, {"prefork", prefork}, {NULL, NULL},
+    {"readers", readers},     {"writers", writers}, {"reaper", reaper},
+    {"answering", answering}, {"reaping", reaping}, {"prefork", prefork},
+    {"helped", helped},       {"ticking", ticking}, {NULL, NULL},
 };
 
 int main(int count, char** words) {

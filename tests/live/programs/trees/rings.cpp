@@ -8,6 +8,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <future>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -143,6 +144,22 @@ void lost() {
   join_waiter(waiter);
 }
 
+// The first thread, too, waits for what nobody is left to do.
+[[gnu::noinline]] void await_result(std::future<int>& result) {
+  SITE("main", "futex");
+  result.wait();
+}
+
+void promised() {
+  std::promise<int> result;
+  std::future<int> future = result.get_future();
+  tree_edge("waiter", "condition", "");
+  tree_ready("lost-wakeup", "hang", 2);
+  std::thread waiter(await_settled);
+  await_result(future);
+  waiter.join();
+}
+
 // Healthy: a thread that still computes will signal.
 [[gnu::noinline]] void settle_all() {
   SITE("settler", "");
@@ -242,15 +259,11 @@ void spinning() {
 }
 
 const TreeScenario scenarios[] = {
-    {"three", three},
-    {"join_held", join_held},
-    {"join_each", join_each},
-    {"lost", lost},
-    {"signalled", signalled},
-    {"at_exit", at_exit},
-    {"busy_at_exit", busy_at_exit},
-    {"barrier", barrier},
-    {"spinning", spinning},
+    {"three", three},         {"join_held", join_held},
+    {"join_each", join_each}, {"lost", lost},
+    {"promised", promised},   {"signalled", signalled},
+    {"at_exit", at_exit},     {"busy_at_exit", busy_at_exit},
+    {"barrier", barrier},     {"spinning", spinning},
     {nullptr, nullptr},
 };
 

@@ -1,0 +1,67 @@
+#include "diagnose/inside.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "waits/graph.hpp"
+
+namespace coldcase {
+namespace {
+
+bool is_lock_kind(WaitKind kind) {
+  static constexpr std::array kinds{
+      WaitKind::mutex,       WaitKind::rwlock,       WaitKind::once,        WaitKind::static_guard,
+      WaitKind::python_lock, WaitKind::python_rlock, WaitKind::thread_exit, WaitKind::stdio_lock,
+      WaitKind::loader_lock, WaitKind::malloc_arena, WaitKind::import_lock};
+  return std::ranges::find(kinds, kind) != kinds.end();
+}
+
+bool is_python(const ProcessFact& process) {
+  return std::ranges::any_of(process.runtimes,
+                             [](const RuntimeFact& runtime) { return runtime.kind == "cpython"; });
+}
+
+}  // namespace
+
+bool is_signal_kind(WaitKind kind) {
+  static constexpr std::array kinds{
+      WaitKind::condition, WaitKind::semaphore, WaitKind::python_condition,
+      WaitKind::queue,     WaitKind::future,    WaitKind::barrier,
+      WaitKind::futex};
+  return std::ranges::find(kinds, kind) != kinds.end();
+}
+
+bool ends_from_inside(const Facts& facts, const ThreadFact& thread) {
+  if (!thread.wait || thread.wait->ends == Ends::timeout || thread.wait->on.empty()) return false;
+  if (!is_signal_kind(thread.wait->kind) && !is_lock_kind(thread.wait->kind)) return false;
+  return std::ranges::all_of(thread.wait->on, [&](Ref on) {
+    const ResourceId id = on.as<RefKind::resource>();
+    if (!id.known()) return on.as<RefKind::thread>().known();
+    const ResourceFact& resource = facts.resources[id.index];
+    const bool unread_workers = is_queued(facts, resource) && resource.feeders.empty();
+    return !unread_workers && !may_be_shared(facts, resource);
+  });
+}
+
+ByHandler may_end_by_handler(const Facts& facts, const ThreadFact& thread) {
+  const ProcessFact& process = facts.processes[thread.process.index];
+  if (!thread.wait || !process.handles_signals.value_or(false) || is_python(process))
+    return ByHandler::no;
+  if (thread.wait->kind == WaitKind::semaphore || thread.wait->kind == WaitKind::futex)
+    return ByHandler::yes;
+  return thread.wait->kind == WaitKind::condition ? ByHandler::forbidden : ByHandler::no;
+}
+
+bool runs_python(const Facts& facts, ThreadId thread) {
+  return is_python(facts.processes[facts.threads[thread.index].process.index]);
+}
+
+bool all_wait_inside(const Facts& facts) {
+  return !facts.threads.empty() &&
+         std::ranges::all_of(facts.threads, [&](const ThreadFact& thread) {
+           return thread.state != ThreadState::running && thread.state != ThreadState::spinning &&
+                  ends_from_inside(facts, thread);
+         });
+}
+
+}  // namespace coldcase
