@@ -113,19 +113,28 @@ void Ledger::set_wait(TaskId id, Wait wait) {
   put_wait(id, task(id).wait, std::move(wait));
 }
 
-void Ledger::put_wait(Ref id, std::optional<Wait>& waiting, Wait wait) {
-  const auto each_resource = [this](const Wait& of, auto act) {
-    std::vector<Ref> all = of.on;
-    if (of.at.known() && std::ranges::find(all, Ref(of.at)) == all.end()) all.push_back(of.at);
-    for (const Ref& on : all) {
-      if (const auto resource_id = on.as<RefKind::resource>(); resource_id.known())
-        act(resource(resource_id));
-    }
-  };
-  if (waiting) {
-    each_resource(*waiting, [&](ResourceFact& of) { std::erase(of.waiters, id); });
+void Ledger::clear_wait(ThreadId id) {
+  drop_wait(id, thread(id).wait);
+}
+
+template <class Act>
+static void each_resource(const Wait& wait, Act act) {
+  std::vector<Ref> all = wait.on;
+  if (wait.at.known() && std::ranges::find(all, Ref(wait.at)) == all.end()) all.push_back(wait.at);
+  for (const Ref& on : all) {
+    if (const auto id = on.as<RefKind::resource>(); id.known()) act(id);
   }
-  each_resource(wait, [&](ResourceFact& of) { of.waiters.push_back(id); });
+}
+
+void Ledger::drop_wait(Ref id, std::optional<Wait>& waiting) {
+  if (!waiting) return;
+  each_resource(*waiting, [&](ResourceId of) { std::erase(resource(of).waiters, id); });
+  waiting.reset();
+}
+
+void Ledger::put_wait(Ref id, std::optional<Wait>& waiting, Wait wait) {
+  drop_wait(id, waiting);
+  each_resource(wait, [&](ResourceId of) { resource(of).waiters.push_back(id); });
   waiting = std::move(wait);
 }
 

@@ -46,12 +46,15 @@ class Ledger {
   // The thread waits; every resource of `wait.on` gets it as a waiter.
   void set_wait(ThreadId thread, Wait wait);
   void set_wait(TaskId task, Wait wait);
+  // It waits for nothing after all.
+  void clear_wait(ThreadId thread);
 
   void add_note(std::string_view code, Severity severity, std::string text,
                 std::vector<Ref> about = {}, std::string advice = {}, std::string command = {});
 
  private:
   void put_hold(Ref holder, std::vector<Hold>& holds, Hold hold);
+  void drop_wait(Ref waiter, std::optional<Wait>& waits);
   void put_wait(Ref waiter, std::optional<Wait>& waits, Wait wait);
 
   std::map<std::pair<std::uint32_t, std::uint64_t>, ResourceId> resources_;

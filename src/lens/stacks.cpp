@@ -142,8 +142,8 @@ std::vector<std::size_t> StackBuilder::place_runs(const Walk& walk,
   // more, as in the check of its result that ends it up to 3.10: every other one of them has called
   // something since, and has its frame.
   const auto leaves = [&](std::size_t loop) {
-    return loop == 0 ||
-           view_.threads.name_of(walk.frames[loop - 1]).symbol == "_Py_CheckFunctionResult";
+    return loop == 0 || view_.threads.name_of(walk.frames[loop - 1])
+                            .symbol.starts_with("_Py_CheckFunctionResult");  // or its stub
   };
   if (places.size() == interpreted.runs.size() + 1 && leaves(places.front()))
     places.erase(places.begin());

@@ -29,7 +29,7 @@ if(COLDCASE_TEST_PYTHON)
               --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${name})
     set_tests_properties(live_${name} PROPERTIES LABELS live TIMEOUT 900 SKIP_RETURN_CODE 77)
   endforeach()
-  foreach(name IN ITEMS inputs inspect packed report capture sockets debuginfod triage_fetch places sparse locals)
+  foreach(name IN ITEMS inputs inspect packed report capture sockets debuginfod triage_fetch places sparse locals moments)
     add_test(NAME live_${name}
       COMMAND ${COLDCASE_TEST_PYTHON} -B ${CMAKE_CURRENT_LIST_DIR}/${name}_test.py
               --program $<TARGET_FILE:coldcase_program> --work ${PROJECT_BINARY_DIR}/live/${name})

@@ -90,6 +90,7 @@ EXPECTED_RIGHT: Sequence[str] = (
     "call_once runner",
     "clock_nanosleep abstime",
     "cond destroy",
+    "cond signal",
     "cond timedwait",
     "cond wait",
     "cond wait again",

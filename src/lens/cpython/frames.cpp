@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "image/walk.hpp"
+#include "lens/cpython/cframes.hpp"
 #include "lens/cpython/locks.hpp"
 #include "lens/cpython/runtime.hpp"
 
@@ -15,23 +16,6 @@ constexpr std::size_t most_python_frames = 100'000;
 // _PyInterpreterFrame.owner. From 3.12 on a frame of the third kind marks where native code called
 // the evaluation function; 3.14 calls it the interpreter's and adds one of the C stack.
 constexpr std::uint8_t owned_by_generator = 1, owned_by_c_stack = 3;
-
-// One address for each native call of the evaluation function, innermost first: to 3.11 its CFrame
-// (Include/cpython/pystate.h). The outermost of the chain lies in the thread state and is none.
-std::vector<Addr> read_cframes(const MemoryImage& image, const Layout& layout, Addr thread_state) {
-  constexpr std::uint64_t most_of_a_state = 4096;
-  std::vector<Addr> all;
-  const auto head = image.read_pointer(offset_by(thread_state, layout.ts_cframe));
-  const auto next = [&](Addr at) {
-    return image.read_pointer(offset_by(at, layout.cframe_previous));
-  };
-  walk_list(head.value_or(Addr{}), most_python_frames, next, [&](Addr at) {
-    if (at.value - thread_state.value < most_of_a_state) return false;
-    all.push_back(at);
-    return true;
-  });
-  return all;
-}
 
 }  // namespace
 
@@ -70,13 +54,17 @@ void Python::read_frames(PyThread& thread) {
   const auto read_head = [&](Addr at, std::int32_t offset) {
     return image.read_pointer(offset_by(at, offset)).value_or(Addr{});
   };
-  Addr head, base;
+  std::vector<Addr> cframes;
+  if (layout.ts_cframe >= 0) cframes = read_cframes(image, layout, thread.at);
+  Addr head, base, outer;
   if (layout.ts_frame >= 0) {
     head = read_head(thread.at, layout.ts_frame);
   } else if (layout.ts_current_frame >= 0) {
     head = read_head(thread.at, layout.ts_current_frame);
   } else {
-    head = read_head(read_head(thread.at, layout.ts_cframe), layout.cframe_current_frame);
+    const Addr inner = cframes.empty() ? read_head(thread.at, layout.ts_cframe) : cframes.front();
+    head = frame_of(image, layout, inner);
+    if (cframes.size() > 1) outer = frame_of(image, layout, cframes[1]);
   }
   if (layout.ts_base_frame >= 0) base = read_head(thread.at, layout.ts_base_frame);
   const bool marked = layout.frame_owner >= 0 && layout.frame_is_entry < 0;
@@ -96,14 +84,16 @@ void Python::read_frames(PyThread& thread) {
     }
     const auto frame = read_frame(at);
     if (frame && !is_incomplete(*frame, owner)) run.push_back(*frame);
+    // The innermost call may not have marked its frame yet.
     const bool entry =
         layout.frame_is_entry >= 0 &&
-        image.read<std::uint8_t>(offset_by(at, layout.frame_is_entry)).value_or(0) != 0;
+        (image.read<std::uint8_t>(offset_by(at, layout.frame_is_entry)).value_or(0) != 0 ||
+         (thread.runs.empty() && outer.value != 0 && next(at).value_or(Addr{}) == outer));
     if (layout.frame_owner < 0 || entry) end_run();
     return true;
   });
   if (!run.empty()) end_run();
-  if (layout.ts_cframe >= 0 && !marked) thread.anchors = read_cframes(image, layout, thread.at);
+  if (layout.ts_cframe >= 0 && !marked) thread.anchors = std::move(cframes);
   if (thread.anchors.size() != thread.runs.size()) thread.anchors.clear();
 }
 

@@ -50,7 +50,17 @@ void set_frames(const View& view, const Runtime& runtime, GilWait& wait) {
 
 namespace {
 
-// Asleep on a word inside the structure.
+bool has_gil(const Runtime& runtime, const Interpreter& of, std::size_t core_thread) {
+  if (!of.gil_locked) return false;
+  return std::ranges::any_of(runtime.interpreters, [&](const Interpreter& sharing) {
+    return sharing.gil == of.gil && std::ranges::any_of(sharing.threads, [&](const PyThread& one) {
+             return one.at == of.gil_holder && one.core_thread == core_thread;
+           });
+  });
+}
+
+// Asleep on a word inside the structure. Who has the GIL and sleeps there wants its mutex, to give
+// it up or to say that it has it now.
 void find_asleep(const View& view, const Runtime& runtime, const NativeWaits& native,
                  std::vector<GilWait>& waits) {
   for (std::size_t i = 0; i < native.futexes.size(); ++i) {
@@ -60,7 +70,7 @@ void find_asleep(const View& view, const Runtime& runtime, const NativeWaits& na
       const auto& parts = runtime.interpreters[k].gil_words.parts;
       const bool inside =
           std::ranges::any_of(parts, [&](const Range& part) { return part.contains(Addr{word}); });
-      if (!inside) continue;
+      if (!inside || has_gil(runtime, runtime.interpreters[k], i)) continue;
       GilWait wait{i, k, std::nullopt, std::nullopt, false};
       set_frames(view, runtime, wait);
       waits.push_back(wait);

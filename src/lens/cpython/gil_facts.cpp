@@ -124,6 +124,33 @@ void name_threads(LensContext& context) {
   }
 }
 
+// The holder sleeps on a mutex of the GIL's own, to give the GIL up. Whoever has that mutex is
+// awake, in the few instructions between two waits for the GIL, and lets go of it: no wait, as none
+// of them lasts. Runs before the waits of those caught awake are told.
+static void let_go_on(LensContext& context, ThreadId holder, const GilWords& words) {
+  ThreadFact& thread = context.ledger.thread(holder);
+  if (!thread.wait || thread.wait->on.size() != 1) return;
+  const auto mutex = thread.wait->on.front().as<RefKind::resource>();
+  if (!mutex.known()) return;
+  const ResourceFact& fact = context.ledger.resource(mutex);
+  const bool own = std::ranges::any_of(fact.at, [&](const Place& place) {
+    return std::ranges::any_of(words.parts,
+                               [&](const Range& part) { return part.contains(place.address); });
+  });
+  const bool passing = std::ranges::all_of(fact.owners, [&](const Owner& owner) {
+    const auto other = owner.by.as<RefKind::thread>();
+    return other.known() && !context.ledger.thread(other).wait;
+  });
+  // Not recorded: it has just been taken or is just being given back. Nobody's: a condition whose
+  // last waiters have not left it yet.
+  const std::string& code = fact.owner_unknown_code;
+  const bool someone = code.empty() || code == "owner_not_recorded" ||
+                       (code == "no_owner" && context.pthreads.lost_threads().empty());
+  if (!own || !passing || !someone) return;
+  context.ledger.clear_wait(holder);
+  thread.state = coldcase::ThreadState::running;
+}
+
 static void add_gil_holder(LensContext& context, std::size_t k) {
   const Interpreter& interpreter = context.runtime().interpreters[k];
   if (!interpreter.gil_locked) return;
@@ -163,6 +190,7 @@ static void add_gil_holder(LensContext& context, std::size_t k) {
   hold.basis = Basis::interpreter;
   hold.evidence = {id};
   context.ledger.add_hold(thread, hold);
+  let_go_on(context, thread, words);
   for (PythonThread& python : context.ledger.thread(thread).python)
     python.gil_state = GilState::holds;
 }

@@ -70,18 +70,34 @@ void set_join(const LensContext& context, const FutexWait& futex, Object& object
   }
 }
 
+// Who signals takes the condition's own lock (the low bits of __g1_orig_size) and, up to 2.40,
+// waits for the group of waiters that were woken before (an odd number: somebody waits for a
+// reference).
+void set_signalled(const FutexWait& futex, bool groups, Object& object) {
+  const bool leaving = groups && (futex.expected & 1U) != 0;
+  if (leaving) {
+    object.address = minus(futex.address, (futex.address.value & 4) != 0 ? 20 : 16);
+    object.noun = "condition that threads woken earlier have yet to leave, ";
+  } else {
+    object.address = minus(futex.address, groups ? 32 : 24);
+    object.noun = "condition that another thread is at work on, ";
+  }
+}
+
 // A wait in a pthread_cond_* call without a record of its own.
 void set_condition(const LensContext& context, std::size_t i, const FutexWait& futex,
                    Object& object) {
   const bool groups = context.version == 0 || context.version <= 240;  // 2.25 to 2.40
   const std::uint64_t signals = groups ? 40 : 32;
   const std::uint64_t references = groups ? 36 : 28;
-  if (without_underscores(context.symbol_of(i, *object.frame))
-          .starts_with("pthread_cond_destroy")) {
+  const std::string_view call = without_underscores(context.symbol_of(i, *object.frame));
+  if (call.starts_with("pthread_cond_destroy")) {
     object.address = minus(futex.address, references);
     object.noun = "condition being destroyed while threads still wait on it, ";
     return;
   }
+  if (starts_with_any(call, {"pthread_cond_signal", "pthread_cond_broadcast"}))
+    return set_signalled(futex, groups, object);
   // Woken, and now waiting to get the mutex back.
   const auto mutex = read_mutex(context.view.image, futex.address);
   const bool contended =

@@ -116,8 +116,10 @@ std::int64_t restarted_call(const View& view, std::size_t i) {
 }
 
 // A stopped process was let go on just before the dump: the kernel has put pc back onto the syscall
-// instruction and the number into rax, and the thread has not got there yet.
+// instruction and the number into rax, and the thread has not got there yet. Nobody sleeps in a
+// futex call that wakes others: that thread comes there by itself.
 bool about_to_call(const View& view, const Registers& r) {
+  if (r[Registers::rax] == call_futex && !sleeps(r[Registers::rsi] & 0x7f)) return false;
   const auto code = view.image.read<std::array<std::uint8_t, 2>>(r.at(Registers::rip));
   return code && (*code)[0] == 0x0f && (*code)[1] == 0x05 && r[Registers::rax] < 600 &&
          !system_call_name(r.as_signed(Registers::rax)).empty();

@@ -4,7 +4,9 @@
 #include "wait_truth.h"
 
 #include <semaphore.h>
+#include <signal.h>
 #ifdef __GLIBC__
+#include <gnu/libc-version.h>
 #include <linux/futex.h>
 #include <sched.h>
 #endif
@@ -255,6 +257,59 @@ static void* destroy_condition(void* unused) {
   goes(says("cond destroy", "condition", &destroyed.condition, sizeof destroyed.condition));
   pthread_cond_destroy(&destroyed.condition);
   return NULL;
+}
+#endif
+
+#ifdef __GLIBC__
+// Up to 2.40 a condition has two groups of waiters, and who signals the second one waits until the
+// first has left. One of the first never does: a signal's handler keeps it.
+static struct Condition regrouped = CONDITION;
+static long kept_tid, late_tid;
+
+static void keep(int number) {
+  (void)number;
+  pause_forever();
+}
+
+static void* wait_kept(void* unused) {
+  (void)unused;
+  pthread_mutex_lock(&regrouped.mutex);
+  __atomic_store_n(&kept_tid, own_tid(), __ATOMIC_SEQ_CST);
+  for (;;) pthread_cond_wait(&regrouped.condition, &regrouped.mutex);
+}
+
+static void* wait_late(void* unused) {
+  (void)unused;
+  pthread_mutex_lock(&regrouped.mutex);
+  __atomic_store_n(&late_tid, own_tid(), __ATOMIC_SEQ_CST);
+  for (;;) pthread_cond_wait(&regrouped.condition, &regrouped.mutex);
+}
+
+static void await_asleep(const long* tid) {
+  while (__atomic_load_n(tid, __ATOMIC_SEQ_CST) == 0 || state_of(*tid) != 'S') nap();
+}
+
+static void* signal_regrouped(void* unused) {
+  (void)unused;
+  pthread_t kept;
+  struct sigaction action = {0};
+  action.sa_handler = keep;
+  sigaction(SIGUSR2, &action, NULL);
+  pthread_create(&kept, NULL, wait_kept, NULL);
+  await_asleep(&kept_tid);
+  pthread_kill(kept, SIGUSR2);
+  for (int i = 0; i < 3; ++i) nap();
+  pthread_cond_signal(&regrouped.condition);
+  starts(wait_late, NULL);
+  await_asleep(&late_tid);
+  goes(says("cond signal", "condition", &regrouped.condition, sizeof regrouped.condition));
+  pthread_cond_signal(&regrouped.condition);
+  return NULL;
+}
+
+static int has_groups(void) {
+  int minor = 0;
+  return sscanf(gnu_get_libc_version(), "2.%d", &minor) == 1 && minor >= 25 && minor <= 40;
 }
 #endif
 
@@ -541,6 +596,12 @@ int main(void) {
 #endif
   int count = set_up();
   if (count) starts(wait_sem_named, NULL);
+#ifdef __GLIBC__
+  if (has_groups()) {
+    starts(signal_regrouped, NULL);
+    ++count;
+  }
+#endif
   starts(hold_all, NULL);
   while (!__atomic_load_n(&holder_ready, __ATOMIC_SEQ_CST)) nap();
   count += 1 + kinds + start_mutexes();

@@ -1,0 +1,118 @@
+"""Runs inside gdb (moments_test.py starts it): brings the process to instructions at which a dump hardly ever finds
+it, and dumps it there.
+
+    MOMENT=entering OUT=FOLDER gdb -batch -x moments.py --args python3 programs/moments/turns.py
+
+    entering  each instruction with which the evaluation function begins a call
+    giving    the GIL's holder wants the GIL's mutex to give it up; who asks for the GIL has that, awake
+    waking    each instruction around the call with which a thread wakes those that sleep on a futex
+
+Prints `MOMENT FILE` for each core, `NOT REACHED why` where there is none.
+"""
+import os
+import signal
+import threading
+
+import gdb  # there only inside gdb
+
+OUT, MOMENT = os.environ["OUT"], os.environ["MOMENT"]
+STEPS = {"entering": 48, "waking": 40}
+
+
+def say(text):
+    gdb.write(text + "\n")
+    gdb.flush()
+
+
+def number(expression):
+    return int(gdb.parse_and_eval("(unsigned long)(%s)" % expression)) & (2 ** 64 - 1)
+
+
+def dump(name):
+    path = os.path.join(OUT, "core." + name)
+    gdb.execute("gcore " + path, to_string=True)
+    say("MOMENT " + path)
+
+
+def stop_at(function, thread=None, condition=""):
+    """Runs until a thread calls it: the only one that runs, or any."""
+    point = gdb.Breakpoint(function, internal=True, temporary=True)
+    point.silent = True
+    if thread:
+        point.thread = thread
+    if condition:
+        point.condition = condition
+    gdb.execute("continue", to_string=True)
+    if point.is_valid():
+        point.delete()
+
+
+def at_call():
+    """On a system call's instruction: with its number, else none."""
+    code = gdb.selected_inferior().read_memory(number("$pc"), 2).tobytes()
+    return number("$rax") if code == b"\x0f\x05" else None
+
+
+def at_wait():
+    return at_call() == 202 and number("$rsi") & 0x7f in (0, 9)
+
+
+def entering():
+    stop_at("*%#x" % number("&_PyEval_EvalFrameDefault"))
+    for step in range(STEPS[MOMENT]):
+        dump("%02d" % step)
+        gdb.execute("stepi", to_string=True)
+
+
+def giving():
+    # The second wait of a thread that asks for the GIL: the first has told the holder to give it up.
+    stop_at("pthread_cond_timedwait")
+    asking, mutex = gdb.selected_thread().num, number("$rsi")
+    stop_at("pthread_cond_timedwait", asking)
+    gdb.execute("set scheduler-locking on")
+    # Of the two that take turns the other; the first thread of the process only waits for their ends.
+    other = next(thread for thread in gdb.selected_inferior().threads() if thread.num not in (1, asking))
+    other.switch()
+    if "lock" in (gdb.newest_frame().name() or ""):  # it has come there already, and sleeps
+        return dump("giving")
+    stop_at("pthread_mutex_lock", other.num, "$rdi == %d" % mutex)
+    for _ in range(200):
+        if at_wait():
+            return dump("giving")
+        gdb.execute("stepi", to_string=True)
+    say("NOT REACHED the mutex was free")
+
+
+def waking():
+    stop_at("pthread_cond_broadcast")
+    gdb.execute("set scheduler-locking on")
+    for _ in range(400):
+        if at_call() == 202 and number("$rsi") & 0x7f == 1:
+            break
+        gdb.execute("stepi", to_string=True)
+    else:
+        return say("NOT REACHED nobody sleeps there")
+    for step in range(3):
+        dump("%02d" % step)
+        gdb.execute("stepi", to_string=True)
+
+
+def give_up():
+    """A process that comes nowhere: without it gdb comes back."""
+    os.kill(gdb.selected_inferior().pid, signal.SIGKILL)
+
+
+for setting in ("pagination off", "confirm off", "print thread-events off", "breakpoint pending on"):
+    gdb.execute("set " + setting)
+gdb.execute("handle SIGUSR1 stop nopass", to_string=True)
+gdb.execute("run", to_string=True)  # to the signal that the program sends to the thread that is meant
+watch = threading.Timer(60, give_up)
+watch.daemon = True
+watch.start()
+try:
+    {"entering": entering, "giving": giving, "waking": waking}[MOMENT]()
+except gdb.error as error:
+    say("NOT REACHED " + str(error))
+watch.cancel()
+if gdb.selected_inferior().pid:
+    gdb.execute("kill", to_string=True)
