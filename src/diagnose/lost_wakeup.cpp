@@ -155,6 +155,7 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
 
 std::vector<Finding> detect_lost_wakeup(const Scene& scene) {
   std::vector<Finding> findings = find_lost_orders(scene);
+  for (Finding& finding : find_lost_results(scene)) findings.push_back(std::move(finding));
   for (Finding& finding : find_dead_loops(scene)) findings.push_back(std::move(finding));
   for (std::uint32_t p = 0; p < scene.facts.processes.size(); ++p) {
     const std::vector<ThreadId> threads = members(scene, {p});

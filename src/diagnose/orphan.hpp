@@ -27,5 +27,7 @@ Finding orphan_finding(const Scene& scene, const Orphan& orphan, std::string_vie
 
 // lost-wakeup, of workers that were ordered to end.
 std::vector<Finding> find_lost_orders(const Scene& scene);
+// The same, of results that a process pool's worker took to its grave.
+std::vector<Finding> find_lost_results(const Scene& scene);
 
 }  // namespace coldcase

@@ -194,10 +194,10 @@ bool Ring::contains(ThreadId thread) const {
 }
 
 bool is_orphaned(const ResourceFact& resource) {
-  static constexpr std::array<std::string_view, 11> orphans{
+  static constexpr std::array<std::string_view, 12> orphans{
       "owner_ended",      "owner_before_fork",  "owner_in_parent", "no_living_holder",
       "owner_died",       "team_not_copied",    "team_in_parent",  "holder_not_copied",
-      "holder_in_parent", "helpers_not_copied", "order_lost"};
+      "holder_in_parent", "helpers_not_copied", "order_lost",      "worker_died"};
   return resource.owners.empty() &&
          std::ranges::find(orphans, resource.owner_unknown_code) != orphans.end();
 }

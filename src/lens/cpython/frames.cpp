@@ -47,32 +47,44 @@ bool Python::is_incomplete(const PythonFrame& frame, std::uint8_t owner) const {
          frame.lasti < std::int64_t{frame.code->first_traceable} * 2;
 }
 
+// Where the walk over a thread's frames begins and ends.
+struct FrameChain {
+  Addr head;
+  Addr base;                  // 3.15: below all calls, in the thread state itself; none of them
+  Addr outer;                 // the frame that the second call runs, where calls have CFrames
+  std::vector<Addr> cframes;  // innermost first
+};
+
+static FrameChain find_chain(const MemoryImage& image, const Layout& layout, Addr thread_state) {
+  const auto read_head = [&](Addr at, std::int32_t offset) {
+    return offset < 0 ? Addr{} : image.read_pointer(offset_by(at, offset)).value_or(Addr{});
+  };
+  FrameChain chain;
+  if (layout.ts_cframe >= 0) chain.cframes = read_cframes(image, layout, thread_state);
+  chain.base = read_head(thread_state, layout.ts_base_frame);
+  const std::int32_t direct = std::max(layout.ts_frame, layout.ts_current_frame);
+  if (direct >= 0) {
+    chain.head = read_head(thread_state, direct);
+    return chain;
+  }
+  const auto& cframes = chain.cframes;
+  const Addr inner = cframes.empty() ? read_head(thread_state, layout.ts_cframe) : cframes.front();
+  chain.head = frame_of(image, layout, inner);
+  if (cframes.size() > 1) chain.outer = frame_of(image, layout, cframes[1]);
+  return chain;
+}
+
 // To 3.10 every frame has a native call of its own.
 void Python::read_frames(PyThread& thread) {
   const Layout& layout = *runtime.layout;
   const MemoryImage& image = objects_->image();
-  const auto read_head = [&](Addr at, std::int32_t offset) {
-    return image.read_pointer(offset_by(at, offset)).value_or(Addr{});
-  };
-  std::vector<Addr> cframes;
-  if (layout.ts_cframe >= 0) cframes = read_cframes(image, layout, thread.at);
-  Addr head, base, outer;
-  if (layout.ts_frame >= 0) {
-    head = read_head(thread.at, layout.ts_frame);
-  } else if (layout.ts_current_frame >= 0) {
-    head = read_head(thread.at, layout.ts_current_frame);
-  } else {
-    const Addr inner = cframes.empty() ? read_head(thread.at, layout.ts_cframe) : cframes.front();
-    head = frame_of(image, layout, inner);
-    if (cframes.size() > 1) outer = frame_of(image, layout, cframes[1]);
-  }
-  if (layout.ts_base_frame >= 0) base = read_head(thread.at, layout.ts_base_frame);
+  FrameChain chain = find_chain(image, layout, thread.at);
   const bool marked = layout.frame_owner >= 0 && layout.frame_is_entry < 0;
   std::vector<PythonFrame> run;
   const auto end_run = [&] { thread.runs.push_back(std::exchange(run, {})); };
   const auto next = [&](Addr at) { return image.read_pointer(offset_by(at, layout.frame_back)); };
-  walk_list(head, most_python_frames, next, [&](Addr at) {
-    if (at == base) return false;  // 3.15: below all calls, in the thread state itself
+  walk_list(chain.head, most_python_frames, next, [&](Addr at) {
+    if (at == chain.base) return false;
     const std::uint8_t owner =
         layout.frame_owner < 0
             ? 0
@@ -88,12 +100,13 @@ void Python::read_frames(PyThread& thread) {
     const bool entry =
         layout.frame_is_entry >= 0 &&
         (image.read<std::uint8_t>(offset_by(at, layout.frame_is_entry)).value_or(0) != 0 ||
-         (thread.runs.empty() && outer.value != 0 && next(at).value_or(Addr{}) == outer));
+         (thread.runs.empty() && chain.outer.value != 0 &&
+          next(at).value_or(Addr{}) == chain.outer));
     if (layout.frame_owner < 0 || entry) end_run();
     return true;
   });
   if (!run.empty()) end_run();
-  if (layout.ts_cframe >= 0 && !marked) thread.anchors = std::move(cframes);
+  if (layout.ts_cframe >= 0 && !marked) thread.anchors = std::move(chain.cframes);
   if (thread.anchors.size() != thread.runs.size()) thread.anchors.clear();
 }
 

@@ -22,6 +22,7 @@ std::string missing_act(Sort sort) {
       std::pair{Sort::python_simple_queue, std::string_view("some thread has to put an item")},
       std::pair{Sort::future, std::string_view("whoever has its work has to finish it")},
       std::pair{Sort::pool_result, std::string_view("the pool has to finish its work")},
+      std::pair{Sort::pool_iterator, std::string_view("the pool has to finish its work")},
   };
   const auto at = std::ranges::find(acts, sort, &std::pair<Sort, std::string_view>::first);
   return "nobody owns it: " +
@@ -212,6 +213,8 @@ bool wait_for_signal(LensContext& context, const Sleeper& sleeper) {
   claim.mode = mode_of(call->use);
   if (call->use == Use::takes || call->use == Use::puts || call->use == Use::drains)
     tell_missing(context, claim.on.front().as<RefKind::resource>(), call->use);
+  if (call->sort == Sort::pool_result || call->sort == Sort::pool_iterator)
+    tell_pool(context, sleeper, *call, claim.on.front().as<RefKind::resource>());
   claim.for_work = is_wait_for_work(*call);
   claim.timeout_ms = asked_timeout(context.objects(), *call->frame);
   if (call->sort == Sort::condition) claim.then = lock_of_condition(context, call->object);

@@ -33,6 +33,10 @@ bool wait_for_signal(LensContext& context, const Sleeper& sleeper);
 // A thread's end.
 bool wait_for_end(LensContext& context, const Sleeper& sleeper);
 
+// For whom a multiprocessing.Pool works: how many workers it has, and whether any died.
+void tell_pool(LensContext& context, const Sleeper& sleeper, const StdlibCall& call,
+               ResourceId result);
+
 // What the library builds, as a resource with its state; made once.
 ResourceId sync_resource(LensContext& context, Sort sort, Addr object);
 

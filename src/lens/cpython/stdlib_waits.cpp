@@ -34,6 +34,7 @@ constexpr std::array rows{
     Row{"concurrent.futures._base", "as_completed", Sort::none, Use::several},
     Row{"multiprocessing.pool", "wait", Sort::pool_result, Use::results},
     Row{"multiprocessing.pool", "get", Sort::pool_result, Use::results},
+    Row{"multiprocessing.pool", "next", Sort::pool_iterator, Use::results},
     Row{"multiprocessing.process", "join", Sort::process, Use::joins},
     Row{"subprocess", "wait", Sort::popen, Use::joins},
     Row{"subprocess", "communicate", Sort::popen, Use::communicates},

@@ -57,6 +57,10 @@ constexpr std::array shapes{
           "multiprocessing.pool.AsyncResult",
           WaitKind::future,
           {"_event", "_job", "_cache", ""}},
+    Shape{Sort::pool_iterator,
+          "multiprocessing.pool.IMapIterator",
+          WaitKind::future,
+          {"_cond", "_job", "_cache", "_items"}},
     Shape{Sort::popen,
           "subprocess.Popen",
           WaitKind::process_exit,
@@ -151,6 +155,25 @@ void read_future(const Objects& objects, Addr future, SyncState& state) {
   state.details = text;
 }
 
+// A MapResult counts the pieces that it was cut into; an IMapIterator has them one by one.
+void read_pool_result(const Objects& objects, Addr result, SyncState& state) {
+  const auto left = find_number(objects, result, "_number_left");
+  const auto values = objects.find_attribute(result, "_value");
+  const auto count = values ? read_length(objects, *values) : std::nullopt;
+  const auto length = count ? std::optional(static_cast<std::int64_t>(*count)) : std::nullopt;
+  const auto size = find_number(objects, result, "_chunksize");
+  const auto done = find_number(objects, result, "_index");
+  if (left && length && size && *left >= 0 && *length > 0 && *size > 0) {
+    state.words = {word_of("_number_left", *left)};
+    const std::int64_t pieces = *length / *size + (*length % *size != 0 ? 1 : 0);
+    state.details = number_text(*left) + " of " + number_text(pieces) +
+                    (pieces == 1 ? " piece of work" : " pieces of work") + " not done";
+  } else if (done && *done >= 0) {
+    state.words = {word_of("_index", *done)};
+    state.details = number_text(*done) + (*done == 1 ? " result" : " results") + " taken";
+  }
+}
+
 void read_semaphore(const Objects& objects, Addr semaphore, SyncState& state) {
   const auto value = find_number(objects, semaphore, "_value");
   if (!value) return;
@@ -216,7 +239,8 @@ std::string type_text(const Objects& objects, Sort sort, Addr object) {
   if (sort == Sort::semaphore && own == "BoundedSemaphore") return "threading.BoundedSemaphore";
   // Other names of the same thing: ApplyResult and MapResult, ForkProcess and SpawnProcess.
   const bool renamed = sort == Sort::python_simple_queue || sort == Sort::pool_result ||
-                       sort == Sort::process || sort == Sort::simple_queue;
+                       sort == Sort::pool_iterator || sort == Sort::process ||
+                       sort == Sort::simple_queue;
   if (own.empty() || renamed || own == last_part(known)) return std::string(known);
   return own + " (a " + std::string(known) + ")";
 }
@@ -315,11 +339,14 @@ SyncState read_state(const Objects& objects, Sort sort, Addr object) {
     case Sort::future:
       read_future(objects, object, state);
       break;
+    case Sort::pool_result:
+    case Sort::pool_iterator:
+      read_pool_result(objects, object, state);
+      break;
     case Sort::none:
     case Sort::thread:
     case Sort::thread_pool:
     case Sort::process_pool:
-    case Sort::pool_result:
     case Sort::popen:
     case Sort::process:
     case Sort::module_lock:

@@ -21,7 +21,8 @@ enum class Sort : std::uint8_t {
   future,
   thread_pool,
   process_pool,
-  pool_result,  // multiprocessing.pool.ApplyResult, MapResult
+  pool_result,    // multiprocessing.pool.ApplyResult, MapResult
+  pool_iterator,  // multiprocessing.pool.IMapIterator
   popen,
   process,
   module_lock,

@@ -1,6 +1,8 @@
 """multiprocessing's queues and pipes between parents, children and a pool's workers."""
 import fcntl
 import multiprocessing
+import os
+import signal
 import struct
 import termios
 import threading
@@ -180,6 +182,47 @@ def pool_idle() -> None:
         threading.Event().wait()  # mark: wait for stop
 
 
+def killed_site() -> None:
+    number = context.current_process()._identity[0]
+    if number == 4:  # in the place of the second: by then the others have done their work
+        time.sleep(1)
+    if number != 2:
+        pool_site()
+
+
+def die_in_second(number: int) -> int:
+    """As the kernel ends the worker that needs most memory."""
+    if context.current_process()._identity[0] == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.1)
+    return number
+
+
+def pool_killed() -> None:
+    """A worker dies with a piece of work in hand: the pool starts another, the work is lost."""
+    tree.edge("parent", "future")
+    tree.ready("lost-wakeup", "hang", 4)
+    with context.Pool(3, initializer=killed_site) as pool:
+        tree.site("parent", "futex", "wait for the pool")
+        pool.map(die_in_second, range(6), 1)  # mark: wait for the pool
+
+
+def work_long(number: int) -> int:
+    if number == 5:
+        tree.site("worker", "")
+        while True:
+            time.sleep(0.01)
+    return number
+
+
+def pool_renewed() -> None:
+    """Healthy: workers end after each piece of work and others come; one works on."""
+    tree.ready("none", "none", 2)
+    with context.Pool(2, maxtasksperchild=1) as pool:
+        tree.site("parent", "futex", "wait for long work")
+        pool.map(work_long, range(6), 1)  # mark: wait for long work
+
+
 tree.run({"orphaned_semaphore": orphaned_semaphore, "undrained": undrained, "alive": alive,
           "pipe_cycle": pipe_cycle, "answering": answering, "exit_child": exit_child,
-          "pool_idle": pool_idle})
+          "pool_idle": pool_idle, "pool_killed": pool_killed, "pool_renewed": pool_renewed})
