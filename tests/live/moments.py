@@ -9,6 +9,7 @@ it, and dumps it there.
 
 Prints `MOMENT FILE` for each core, `NOT REACHED why` where there is none.
 """
+import errno
 import os
 import signal
 import threading
@@ -65,17 +66,24 @@ def entering():
 
 
 def giving():
-    # The second wait of a thread that asks for the GIL: the first has told the holder to give it up.
-    stop_at("pthread_cond_timedwait")
+    stop_at("*pthread_cond_timedwait")
     asking, mutex = gdb.selected_thread().num, number("$rsi")
-    stop_at("pthread_cond_timedwait", asking)
+    # A wait that timed out makes it ask the holder to give the GIL up, and wait once more.
+    for _ in range(100):
+        gdb.execute("finish", to_string=True)
+        timed_out = number("$rax") == errno.ETIMEDOUT
+        stop_at("*pthread_cond_timedwait", asking)
+        if timed_out:
+            break
+    else:
+        return say("NOT REACHED every wait was answered in time")
     gdb.execute("set scheduler-locking on")
     # Of the two that take turns the other; the first thread of the process only waits for their ends.
     other = next(thread for thread in gdb.selected_inferior().threads() if thread.num not in (1, asking))
     other.switch()
     if "lock" in (gdb.newest_frame().name() or ""):  # it has come there already, and sleeps
         return dump("giving")
-    stop_at("pthread_mutex_lock", other.num, "$rdi == %d" % mutex)
+    stop_at("*pthread_mutex_lock", other.num, "$rdi == %d" % mutex)
     for _ in range(200):
         if at_wait():
             return dump("giving")
@@ -106,7 +114,7 @@ for setting in ("pagination off", "confirm off", "print thread-events off", "bre
     gdb.execute("set " + setting)
 gdb.execute("handle SIGUSR1 stop nopass", to_string=True)
 gdb.execute("run", to_string=True)  # to the signal that the program sends to the thread that is meant
-watch = threading.Timer(60, give_up)
+watch = threading.Timer(20, give_up)
 watch.daemon = True
 watch.start()
 try:
