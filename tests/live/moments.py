@@ -9,7 +9,6 @@ it, and dumps it there.
 
 Prints `MOMENT FILE` for each core, `NOT REACHED why` where there is none.
 """
-import errno
 import os
 import signal
 import threading
@@ -21,7 +20,7 @@ STEPS = {"entering": 48, "waking": 40}
 
 
 def say(text):
-    gdb.write(text + "\n")
+    gdb.write("\n" + text + "\n")  # gdb may be in the middle of a line of its own
     gdb.flush()
 
 
@@ -65,30 +64,48 @@ def entering():
         gdb.execute("stepi", to_string=True)
 
 
+def innermost_names(count):
+    frame, names = gdb.newest_frame(), []
+    while frame is not None and len(names) < count:
+        names.append(frame.name() or "")
+        frame = frame.older()
+    return names
+
+
+def comes_to_wait(asking, mutex):
+    """The other of the two that take turns, alone, as far as it is sure to come if it has been asked."""
+    other = next(thread for thread in gdb.selected_inferior().threads() if thread.num not in (1, asking))
+    other.switch()
+    names = innermost_names(4)
+    if any("lll_lock" in name for name in names):  # it has come there already, and sleeps
+        return True
+    if any("futex" in name or "cond_" in name for name in names):  # asleep elsewhere: a step never ends
+        return False
+    gdb.execute("set scheduler-locking on")
+    point = gdb.Breakpoint("*pthread_mutex_lock", internal=True)
+    point.silent = True
+    point.thread = other.num
+    point.condition = "$rdi == %d" % mutex
+    gdb.execute("stepi 20000", to_string=True)
+    come = point.hit_count > 0
+    point.delete()
+    for _ in range(200 if come else 0):
+        if at_wait():
+            return True
+        gdb.execute("stepi", to_string=True)
+    gdb.execute("set scheduler-locking off")
+    return False
+
+
 def giving():
     stop_at("*pthread_cond_timedwait")
     asking, mutex = gdb.selected_thread().num, number("$rsi")
-    # A wait that timed out makes it ask the holder to give the GIL up, and wait once more.
-    for _ in range(100):
-        gdb.execute("finish", to_string=True)
-        timed_out = number("$rax") == errno.ETIMEDOUT
-        stop_at("*pthread_cond_timedwait", asking)
-        if timed_out:
-            break
-    else:
-        return say("NOT REACHED every wait was answered in time")
-    gdb.execute("set scheduler-locking on")
-    # Of the two that take turns the other; the first thread of the process only waits for their ends.
-    other = next(thread for thread in gdb.selected_inferior().threads() if thread.num not in (1, asking))
-    other.switch()
-    if "lock" in (gdb.newest_frame().name() or ""):  # it has come there already, and sleeps
-        return dump("giving")
-    stop_at("*pthread_mutex_lock", other.num, "$rdi == %d" % mutex)
-    for _ in range(200):
-        if at_wait():
+    for _ in range(12):
+        if comes_to_wait(asking, mutex):
             return dump("giving")
-        gdb.execute("stepi", to_string=True)
-    say("NOT REACHED the mutex was free")
+        stop_at("*pthread_cond_timedwait")
+        asking, mutex = gdb.selected_thread().num, number("$rsi")
+    say("NOT REACHED the holder was not asked to give the GIL up")
 
 
 def waking():
