@@ -90,6 +90,21 @@ void tell_upgrade(const Scene& scene, const Ring& ring, Finding& finding) {
        finding.location, ""}};
 }
 
+// Taken with a second thread state by the thread that has it with its first.
+void tell_gil(const Scene& scene, const Ring& ring, Finding& finding) {
+  finding.headline = as_headline(site_name(scene, ring.steps.front().thread) +
+                                 " asks for the GIL that its own thread already has");
+  finding.story.back() = {
+      "Nobody gives the GIL up but who has it: it was asked for with another thread state of the "
+      "same thread, which waits like any other. No timeout ends the wait.",
+      {}};
+  finding.advice = {
+      {"In the native code, ask with PyGILState_Ensure(), which notices that the thread has the "
+       "GIL; or give it up (PyEval_SaveThread) before PyEval_AcquireThread or "
+       "PyEval_RestoreThread with another thread state.",
+       finding.location, ""}};
+}
+
 Finding make_finding(const Scene& scene, const Ring& ring) {
   Finding finding;
   finding.pattern = "self-deadlock";
@@ -134,6 +149,7 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
   advise_type(scene, ring, interruption.has_value(),
               holder == nullptr || (holder->in_app.value_or(true) && !again), finding);
   if (!interruption && is_upgrade(owner, *thread.wait)) tell_upgrade(scene, ring, finding);
+  if (scene.resource(step.resource).kind == WaitKind::gil) tell_gil(scene, ring, finding);
   return finding;
 }
 

@@ -59,8 +59,19 @@ bool has_gil(const Runtime& runtime, const Interpreter& of, std::size_t core_thr
   });
 }
 
-// Asleep on a word inside the structure. Who has the GIL and sleeps there wants its mutex, to give
-// it up or to say that it has it now.
+// Who has the GIL and sleeps inside its structure wants its mutex, to give it up or to say that it
+// has it now; unless it waits for the GIL itself, with another thread state than the one it has.
+bool is_passing_on(const View& view, const Runtime& runtime, const Interpreter& of,
+                   std::size_t core_thread, Addr word) {
+  constexpr std::uint64_t condition_size = 48;  // pthread_cond_t
+  if (!has_gil(runtime, of, core_thread)) return false;
+  const bool in_condition = word.value - of.gil_words.condition.value < condition_size;
+  return !in_condition ||
+         !find_frame(view, core_thread, innermost,
+                     {"pthread_cond_wait", "pthread_cond_timedwait", "pthread_cond_clockwait"});
+}
+
+// Asleep on a word inside the structure.
 void find_asleep(const View& view, const Runtime& runtime, const NativeWaits& native,
                  std::vector<GilWait>& waits) {
   for (std::size_t i = 0; i < native.futexes.size(); ++i) {
@@ -70,7 +81,7 @@ void find_asleep(const View& view, const Runtime& runtime, const NativeWaits& na
       const auto& parts = runtime.interpreters[k].gil_words.parts;
       const bool inside =
           std::ranges::any_of(parts, [&](const Range& part) { return part.contains(Addr{word}); });
-      if (!inside || has_gil(runtime, runtime.interpreters[k], i)) continue;
+      if (!inside || is_passing_on(view, runtime, runtime.interpreters[k], i, Addr{word})) continue;
       GilWait wait{i, k, std::nullopt, std::nullopt, false};
       set_frames(view, runtime, wait);
       waits.push_back(wait);

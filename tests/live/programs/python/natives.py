@@ -271,5 +271,20 @@ def lock_of_a_daemon():
     AtEnd(flush)
 
 
+@scenario("self-deadlock", since=(3, 9), before=(3, 13))
+def gil_twice():
+    """With the GIL in hand a thread asks for it with a second thread state. (3.13 notices.)"""
+    api = ctypes.pythonapi
+    api.PyInterpreterState_Get.restype = api.PyThreadState_New.restype = ctypes.c_void_p
+    api.PyThreadState_New.argtypes = api.PyEval_AcquireThread.argtypes = [ctypes.c_void_p]
+    second = api.PyThreadState_New(api.PyInterpreterState_Get())
+    says.thread(settles="")
+    says.waits("gil")
+    says.holds(kind="gil")
+    says.site("MainThread", "gil_twice", "second")
+    says.ready(1)
+    api.PyEval_AcquireThread(second)  # mark: second
+
+
 if __name__ == "__main__":
     says.run()
