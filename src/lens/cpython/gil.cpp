@@ -8,7 +8,8 @@
 namespace coldcase::cpython {
 namespace {
 
-constexpr std::size_t innermost = 10;  // frames in which the request for the GIL lies
+constexpr std::uint64_t condition_size = 48;  // pthread_cond_t
+constexpr std::size_t innermost = 10;         // frames in which the request for the GIL lies
 
 std::optional<std::size_t> find_named(const View& view, std::size_t thread,
                                       std::initializer_list<std::string_view> names) {
@@ -63,7 +64,6 @@ bool has_gil(const Runtime& runtime, const Interpreter& of, std::size_t core_thr
 // has it now; unless it waits for the GIL itself, with another thread state than the one it has.
 bool is_passing_on(const View& view, const Runtime& runtime, const Interpreter& of,
                    std::size_t core_thread, Addr word) {
-  constexpr std::uint64_t condition_size = 48;  // pthread_cond_t
   if (!has_gil(runtime, of, core_thread)) return false;
   const bool in_condition = word.value - of.gil_words.condition.value < condition_size;
   return !in_condition ||
@@ -101,6 +101,15 @@ bool is_taking(const View& view, const GilWait& wait, const std::set<std::uint64
       function_of(view, view.threads.walks[wait.core_thread].frames[*wait.frame]));
 }
 
+// Just back from such a sleep: the registers still have its word.
+bool has_slept(const View& view, const NativeWaits& native, const Interpreter& of,
+               std::size_t core_thread) {
+  const SystemCall& call = native.calls[core_thread];
+  const std::uint64_t word = view.core.threads[core_thread].registers[Registers::rdi];
+  return call.state == CallState::returning && call.number == call_futex &&
+         word - of.gil_words.condition.value < condition_size;
+}
+
 }  // namespace
 
 std::vector<GilWait> find_gil_waits(const View& view, const Runtime& runtime,
@@ -126,7 +135,8 @@ std::vector<GilWait> find_gil_waits(const View& view, const Runtime& runtime,
       if (!candidate) continue;
       GilWait wait{*state.core_thread, k, std::nullopt, std::nullopt, true};
       set_frames(view, runtime, wait);
-      if (!is_taking(view, wait, takers)) continue;
+      if (!is_taking(view, wait, takers) && !has_slept(view, native, interpreter, wait.core_thread))
+        continue;
       known.insert(wait.core_thread);
       waits.push_back(wait);
     }
