@@ -72,5 +72,13 @@ TEST_CASE("CFrames that lead round in a circle come to an end", "[cpython]") {
   CHECK(calls.read().size() <= 3);
 }
 
+TEST_CASE("a stack full of chains that lead upwards and nowhere is left in time", "[cpython]") {
+  Calls calls(11);
+  calls.fill(calls.cframe(0), 0, ~std::uint64_t{0});
+  for (std::uint64_t at = calls.cframe(0) + 0x20; at < calls.stack + 0xf00; at += 8)
+    calls.heap.put(at, 0, at + 8);  // whatever is taken for a CFrame leads to the next word
+  CHECK(calls.read().size() <= 2);
+}
+
 }  // namespace
 }  // namespace coldcase::cpython
