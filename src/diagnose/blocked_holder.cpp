@@ -142,6 +142,7 @@ void tell_waiters(const Scene& scene, const Root& root, Finding& finding) {
 struct LockWaiters {
   std::size_t count = 0;
   Confidence confidence = Confidence::hypothesis;
+  bool gil = true;  // all of them for the GIL
 };
 LockWaiters lock_waiters(const Scene& scene, const Root& root) {
   LockWaiters found;
@@ -150,6 +151,7 @@ LockWaiters lock_waiters(const Scene& scene, const Root& root) {
     for (const Way& way : ways_on(scene.facts, waiter)) {
       if (way.thread != root.thread || !waits_for_lock(way)) continue;
       waits = true;
+      found.gil = found.gil && scene.resource(way.step.resource).kind == WaitKind::gil;
       found.confidence = std::max(found.confidence, way.confidence);
     }
     found.count += waits ? 1 : 0;
@@ -245,7 +247,8 @@ Finding make_convoy(const Scene& scene, const Root& root, const LockWaiters& wai
   finding.story.push_back({scene.name_of(root.thread) + " runs" + where_of(scene, root.thread) +
                                ": it may release it at any moment.",
                            {}});
-  finding.headline = as_headline(counted(waiters.count, "thread") + " wait for a lock that " +
+  finding.headline = as_headline(counted(waiters.count, "thread") + " wait for " +
+                                 (waiters.gil ? "the GIL, which " : "a lock that ") +
                                  site_name(scene, root.thread) + " holds; it is running");
   finding.summary = {
       "No deadlock: the holder runs. If this picture is common, the lock is held "

@@ -66,13 +66,14 @@ std::uint64_t count_replaced(const Workers& workers) {
                                                               : span + 1 - workers.numbers.size();
 }
 
-// A piece of work that was lost earlier is still waited for: its result stays in the pool's cache.
-bool is_only_work(const Objects& objects, Addr pool) {
+// Results that are not there yet are in the pool's cache, and what was lost earlier stays in it for
+// ever: more of them than workers died, and the one that is waited for may still come.
+bool is_lost(const Objects& objects, Addr pool, std::uint64_t died) {
   const auto cache = objects.find_attribute(pool, "_cache");
-  std::size_t count = 0;
+  std::uint64_t count = 0;
   if (!cache || !objects.has_flag(*cache, flag_dict)) return false;
-  objects.each_item(*cache, [&](Addr, Addr) { return ++count < 2; });
-  return count == 1;
+  objects.each_item(*cache, [&](Addr, Addr) { return ++count <= died; });
+  return count > 0 && count <= died;
 }
 
 std::string listed(const std::vector<std::int64_t>& numbers) {
@@ -94,10 +95,11 @@ void tell_pool(LensContext& context, const Sleeper& sleeper, const StdlibCall& c
   const auto workers = pool ? read_workers(objects, *pool) : std::nullopt;
   if (!workers) return;
   ResourceFact& fact = context.ledger.resource(result);
+  if (fact.details.find("of a pool") != std::string::npos) return;  // told for another waiter
   fact.details += (fact.details.empty() ? "of a pool of " : ", of a pool of ") +
                   counted(workers->wanted, "worker");
   const std::uint64_t replaced = count_replaced(*workers);
-  if (replaced == 0 || !is_only_work(objects, *pool)) return;
+  if (replaced == 0 || !is_lost(objects, *pool, replaced)) return;
   fact.owner_unknown_code = "worker_died";
   fact.owner_unknown_text = counted(replaced, "worker") + " of its pool " +
                             (replaced == 1 ? "has" : "have") + " died, and what " +
