@@ -75,9 +75,11 @@ std::vector<Finding> find_lost_results(const Scene& scene) {
     const Children children = children_of(scene, scene.thread(waiter).process);
     Finding finding = orphan_finding(scene, orphan, "lost-wakeup", sureness(children));
     finding.kind = FindingKind::hang;
-    finding.headline =
-        as_headline(site_name(scene, waiter) +
-                    " waits for a result that died with a worker of its multiprocessing.Pool");
+    const bool joins = result.implementation.ends_with("multiprocessing.Pool");
+    finding.headline = as_headline(
+        site_name(scene, waiter) +
+        (joins ? " joins a multiprocessing.Pool whose work died with a worker"
+               : " waits for a result that died with a worker of its multiprocessing.Pool"));
     finding.story.push_back({result.label + ": " + result.owner_unknown_text + ".",
                              evidence_about(scene, orphan.lock)});
     finding.story.push_back({text_of(children), {}});
@@ -90,7 +92,9 @@ std::vector<Finding> find_lost_results(const Scene& scene) {
          "program.",
          std::nullopt, ""},
         {"Use concurrent.futures.ProcessPoolExecutor, which raises BrokenProcessPool when a worker "
-         "dies, or give get() a timeout (map_async(...).get(timeout)).",
+         "dies, or " +
+             std::string(joins ? "get() each result with a timeout before join(), which has none."
+                               : "give get() a timeout (map_async(...).get(timeout))."),
          finding.location, "https://github.com/python/cpython/issues/66587"}};
     findings.push_back(std::move(finding));
   }

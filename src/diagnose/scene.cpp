@@ -204,6 +204,8 @@ std::string object_phrase(const ResourceFact& resource, const Wait& wait) {
     text = "waits to be notified of " + resource.label;
   } else if (is("threading.Barrier")) {
     text = "waits for the other parties of " + resource.label;
+  } else if (is("multiprocessing.Pool")) {
+    text = "waits until all work of " + resource.label + " is done";
   } else if (resource.kind == WaitKind::future) {
     text =
         (resource.label.starts_with("the result of") ? "waits for " : "waits for the result of ") +

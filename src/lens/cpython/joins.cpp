@@ -57,6 +57,7 @@ bool wait_in_join(LensContext& context, const Sleeper& sleeper) {
   } else {
     claim.most = Confidence::very_likely;
   }
+  if (wait_for_pool(context, sleeper, object)) return true;
   claim_end(context, sleeper, ident, std::move(claim));
   return true;
 }

@@ -37,6 +37,10 @@ bool wait_for_end(LensContext& context, const Sleeper& sleeper);
 void tell_pool(LensContext& context, const Sleeper& sleeper, const StdlibCall& call,
                ResourceId result);
 
+// Pool.join, in the join of the thread that keeps the pool's workers, when results that died with
+// a worker keep that thread from its end. False when none did: the thread's end is awaited then.
+bool wait_for_pool(LensContext& context, const Sleeper& sleeper, Addr joined);
+
 // What the library builds, as a resource with its state; made once.
 ResourceId sync_resource(LensContext& context, Sort sort, Addr object);
 

@@ -86,6 +86,40 @@ std::string listed(const std::vector<std::int64_t>& numbers) {
   return numbers.size() > most_listed ? text + " ..." : text;
 }
 
+struct Loss {
+  Workers workers;
+  std::uint64_t died = 0;
+};
+
+std::optional<Loss> find_loss(const Objects& objects, Addr pool) {
+  auto workers = read_workers(objects, pool);
+  const std::uint64_t died = workers ? count_replaced(*workers) : 0;
+  if (died == 0 || !is_lost(objects, pool, died)) return std::nullopt;
+  return Loss{std::move(*workers), died};
+}
+
+void tell_loss(LensContext& context, std::size_t thread, Addr pool, const Loss& loss,
+               ResourceId id) {
+  const bool one = loss.died == 1;
+  ResourceFact& fact = context.ledger.resource(id);
+  fact.owner_unknown_code = "worker_died";
+  fact.owner_unknown_text = std::to_string(loss.died) + " of the pool's workers " +
+                            (one ? "has" : "have") + " died, and what " + (one ? "it" : "they") +
+                            " had in hand comes from nobody";
+  Evidence evidence;
+  evidence.claim = "the pool's workers have the numbers " + listed(loss.workers.numbers) +
+                   ", which are given in turn: " + counted(loss.died, "worker") +
+                   (one ? " was" : " were") +
+                   " replaced, and this pool replaces only those that died";
+  evidence.basis = Basis::inference;
+  evidence.thread = context.view.thread_id(thread);
+  evidence.resource = id;
+  evidence.address = pool;
+  evidence.source =
+      "Process._identity in Pool._pool, lib multiprocessing, CPython " + context.runtime().version;
+  context.ledger.add_evidence(std::move(evidence));
+}
+
 }  // namespace
 
 void tell_pool(LensContext& context, const Sleeper& sleeper, const StdlibCall& call,
@@ -98,24 +132,25 @@ void tell_pool(LensContext& context, const Sleeper& sleeper, const StdlibCall& c
   if (fact.details.find("of a pool") != std::string::npos) return;  // told for another waiter
   fact.details += (fact.details.empty() ? "of a pool of " : ", of a pool of ") +
                   counted(workers->wanted, "worker");
-  const std::uint64_t replaced = count_replaced(*workers);
-  if (replaced == 0 || !is_lost(objects, *pool, replaced)) return;
-  fact.owner_unknown_code = "worker_died";
-  fact.owner_unknown_text = counted(replaced, "worker") + " of its pool " +
-                            (replaced == 1 ? "has" : "have") + " died, and what " +
-                            (replaced == 1 ? "it" : "they") + " had in hand comes from nobody";
-  Evidence evidence;
-  evidence.claim = "its pool's workers have the numbers " + listed(workers->numbers) +
-                   ", which are given in turn: " + counted(replaced, "worker") +
-                   (replaced == 1 ? " was" : " were") +
-                   " replaced, and this pool replaces only those that died";
-  evidence.basis = Basis::inference;
-  evidence.thread = context.view.thread_id(sleeper.thread);
-  evidence.resource = result;
-  evidence.address = *pool;
-  evidence.source =
-      "Process._identity in Pool._pool, lib multiprocessing, CPython " + context.runtime().version;
-  context.ledger.add_evidence(std::move(evidence));
+  if (const auto loss = find_loss(objects, *pool))
+    tell_loss(context, sleeper.thread, *pool, *loss, result);
+}
+
+bool wait_for_pool(LensContext& context, const Sleeper& sleeper, Addr joined) {
+  const Objects& objects = context.objects();
+  const auto call = std::ranges::find(sleeper.calls, Sort::pool, &StdlibCall::sort);
+  if (call == sleeper.calls.end() ||
+      objects.find_attribute(call->object, "_worker_handler") != joined)
+    return false;
+  const auto loss = find_loss(objects, call->object);
+  if (!loss) return false;
+  const ResourceId pool = sync_resource(context, Sort::pool, call->object);
+  if (context.ledger.resource(pool).waiters.empty())
+    tell_loss(context, sleeper.thread, call->object, *loss, pool);
+  WaitClaim claim{WaitKind::future, {pool}, call->index, call->object, {}};
+  claim.text = "it waits until all work of this multiprocessing.Pool is done, its frame's self";
+  claim_wait(context, sleeper.thread, claim);
+  return true;
 }
 
 }  // namespace coldcase::cpython

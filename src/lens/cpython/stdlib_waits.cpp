@@ -35,6 +35,7 @@ constexpr std::array rows{
     Row{"multiprocessing.pool", "wait", Sort::pool_result, Use::results},
     Row{"multiprocessing.pool", "get", Sort::pool_result, Use::results},
     Row{"multiprocessing.pool", "next", Sort::pool_iterator, Use::results},
+    Row{"multiprocessing.pool", "join", Sort::pool, Use::drains},
     Row{"multiprocessing.process", "join", Sort::process, Use::joins},
     Row{"subprocess", "wait", Sort::popen, Use::joins},
     Row{"subprocess", "communicate", Sort::popen, Use::communicates},

@@ -12,7 +12,7 @@ enum class Use : std::uint8_t {
   waits,         // for a signal: notify, set, release, the last party
   takes,         // an item of a queue
   puts,          // an item into a full queue
-  drains,        // until every item of a queue is done
+  drains,        // until every item of a queue, all work of a pool is done
   joins,         // the end of a thread or process
   results,       // of a future
   several,       // futures: wait(), as_completed()

@@ -53,6 +53,10 @@ constexpr std::array shapes{
           "concurrent.futures.ProcessPoolExecutor",
           WaitKind::queue,
           {"_pending_work_items", "_processes", "_call_queue", "_result_queue"}},
+    Shape{Sort::pool,
+          "multiprocessing.Pool",
+          WaitKind::future,
+          {"_taskqueue", "_maxtasksperchild", "_worker_handler", "_cache"}},
     Shape{Sort::pool_result,
           "multiprocessing.pool.AsyncResult",
           WaitKind::future,
@@ -153,6 +157,17 @@ void read_future(const Objects& objects, Addr future, SyncState& state) {
   if (at == known.end()) return;
   state.words = {word_of("_state", at - known.begin(), text)};
   state.details = text;
+}
+
+// Its cache keeps the results that are not there yet, by job.
+void read_pool(const Objects& objects, Addr pool, SyncState& state) {
+  const auto cache = objects.find_attribute(pool, "_cache");
+  if (!cache || !objects.has_flag(*cache, flag_dict)) return;
+  std::uint64_t count = 0;
+  constexpr std::uint64_t most = 100'000;
+  objects.each_item(*cache, [&](Addr, Addr) { return ++count < most; });
+  state.words = {word_of("_cache", static_cast<std::int64_t>(count))};
+  state.details = counted(count, "result") + " not there";
 }
 
 // A MapResult counts the pieces that it was cut into; an IMapIterator has them one by one.
@@ -338,6 +353,9 @@ SyncState read_state(const Objects& objects, Sort sort, Addr object) {
       break;
     case Sort::future:
       read_future(objects, object, state);
+      break;
+    case Sort::pool:
+      read_pool(objects, object, state);
       break;
     case Sort::pool_result:
     case Sort::pool_iterator:

@@ -21,6 +21,7 @@ enum class Sort : std::uint8_t {
   future,
   thread_pool,
   process_pool,
+  pool,           // multiprocessing.Pool
   pool_result,    // multiprocessing.pool.ApplyResult, MapResult
   pool_iterator,  // multiprocessing.pool.IMapIterator
   popen,

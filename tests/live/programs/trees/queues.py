@@ -207,6 +207,18 @@ def pool_killed() -> None:
         pool.map(die_in_second, range(6), 1)  # mark: wait for the pool
 
 
+def pool_joined() -> None:
+    """The same, where nobody looks at the results: the pool waits for them all the same."""
+    tree.edge("parent", "future")
+    tree.ready("lost-wakeup", "hang", 4)
+    pool = context.Pool(3, initializer=killed_site)
+    for number in range(6):
+        pool.apply_async(die_in_second, (number,))
+    pool.close()
+    tree.site("parent", "futex", "join the pool")
+    pool.join()  # mark: join the pool
+
+
 def work_long(number: int) -> int:
     if number == 5:
         tree.site("worker", "")
@@ -223,6 +235,18 @@ def pool_renewed() -> None:
         pool.map(work_long, range(6), 1)  # mark: wait for long work
 
 
+def pool_closing() -> None:
+    """Healthy: a pool is joined while one of its workers works on."""
+    tree.ready("none", "none", 2)
+    pool = context.Pool(2)
+    for number in range(6):
+        pool.apply_async(work_long, (number,))
+    pool.close()
+    tree.site("parent", "futex", "join at work")
+    pool.join()  # mark: join at work
+
+
 tree.run({"orphaned_semaphore": orphaned_semaphore, "undrained": undrained, "alive": alive,
           "pipe_cycle": pipe_cycle, "answering": answering, "exit_child": exit_child,
-          "pool_idle": pool_idle, "pool_killed": pool_killed, "pool_renewed": pool_renewed})
+          "pool_idle": pool_idle, "pool_killed": pool_killed, "pool_renewed": pool_renewed,
+          "pool_joined": pool_joined, "pool_closing": pool_closing})
