@@ -1,4 +1,6 @@
 // self-deadlock: a thread waits for what it holds itself.
+#include <algorithm>
+
 #include "base/text.hpp"
 #include "diagnose/diagnose.hpp"
 #include "diagnose/interruption.hpp"
@@ -92,17 +94,35 @@ void tell_upgrade(const Scene& scene, const Ring& ring, Finding& finding) {
 
 // Taken with a second thread state by the thread that has it with its first.
 void tell_gil(const Scene& scene, const Ring& ring, Finding& finding) {
-  finding.headline = as_headline(site_name(scene, ring.steps.front().thread) +
-                                 " asks for the GIL that its own thread already has");
+  const ThreadId id = ring.steps.front().thread;
+  finding.headline =
+      as_headline(site_name(scene, id) + " asks for the GIL that its own thread already has");
+  const bool several = scene.thread(id).python.size() > 1;
   finding.story.back() = {
-      "Nobody gives the GIL up but who has it: it was asked for with another thread state of the "
-      "same thread, which waits like any other. No timeout ends the wait.",
+      "Nobody gives the GIL up but who has it" +
+          std::string(several ? ": it was asked for with another thread state of the same thread, "
+                                "which waits like any other."
+                              : ", and that is the thread that waits for it.") +
+          " No timeout ends the wait.",
       {}};
-  finding.advice = {
-      {"In the native code, ask with PyGILState_Ensure(), which notices that the thread has the "
-       "GIL; or give it up (PyEval_SaveThread) before PyEval_AcquireThread or "
-       "PyEval_RestoreThread with another thread state.",
-       finding.location, ""}};
+  const StackId stack = scene.thread(id).stack;
+  const bool ensures =
+      stack.known() &&
+      std::ranges::any_of(scene.facts.stacks[stack.index].frames, [&](std::uint32_t f) {
+        return scene.facts.frames[f].function == "PyGILState_Ensure";
+      });
+  if (ensures)
+    finding.advice = {
+        {"PyGILState_Ensure() knows one thread state a thread, that of the main interpreter: do "
+         "not call it from code that runs in a sub-interpreter. Use PyEval_SaveThread and "
+         "PyEval_RestoreThread with the state that is current there.",
+         finding.location, ""}};
+  else
+    finding.advice = {
+        {"In the native code, ask with PyGILState_Ensure(), which notices that the thread has the "
+         "GIL; or give it up (PyEval_SaveThread) before PyEval_AcquireThread or "
+         "PyEval_RestoreThread.",
+         finding.location, ""}};
 }
 
 Finding make_finding(const Scene& scene, const Ring& ring) {

@@ -5,7 +5,8 @@ it, and dumps it there.
 
     entering  each instruction with which the evaluation function begins a call
     giving    the GIL's holder wants the GIL's mutex to give it up; who asks for the GIL has that, awake
-    waking    each instruction around the call with which a thread wakes those that sleep on a futex
+    waking    the instructions at the call with which a thread wakes those that sleep on a futex
+    taken     those with which PyEval_RestoreThread takes the GIL, with its calls as one each
 
 Prints `MOMENT FILE` for each core, `NOT REACHED why` where there is none.
 """
@@ -16,7 +17,7 @@ import threading
 import gdb  # there only inside gdb
 
 OUT, MOMENT = os.environ["OUT"], os.environ["MOMENT"]
-STEPS = {"entering": 48, "waking": 40}
+STEPS = {"entering": 48, "waking": 3, "taken": 24}
 
 
 def say(text):
@@ -117,9 +118,17 @@ def waking():
         gdb.execute("stepi", to_string=True)
     else:
         return say("NOT REACHED nobody sleeps there")
-    for step in range(3):
+    for step in range(STEPS[MOMENT]):
         dump("%02d" % step)
         gdb.execute("stepi", to_string=True)
+
+
+def taken():
+    stop_at("*PyEval_RestoreThread")
+    gdb.execute("set scheduler-locking on")
+    for step in range(STEPS[MOMENT]):
+        dump("%02d" % step)
+        gdb.execute("nexti", to_string=True)
 
 
 def give_up():
@@ -135,7 +144,7 @@ watch = threading.Timer(20, give_up)
 watch.daemon = True
 watch.start()
 try:
-    {"entering": entering, "giving": giving, "waking": waking}[MOMENT]()
+    {"entering": entering, "giving": giving, "waking": waking, "taken": taken}[MOMENT]()
 except gdb.error as error:
     say("NOT REACHED " + str(error))
 watch.cancel()

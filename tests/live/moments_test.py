@@ -89,10 +89,13 @@ def main() -> int:
             print("%-10s %-16s %s" % ("-", python.label, "skip  " + python.skipped))
             continue
         version = tuple(int(part) for part in python.label.split()[0].split(".")[:2])
-        # 3.10 and older have no record that is pushed before it is filled.
-        for moment in ("entering", "giving") if version >= (3, 11) else ("giving",):
+        # 3.10 and older have no record that is pushed before it is filled; a sub-interpreter of 3.12 has a GIL of
+        # its own.
+        moments = ["entering"] if version >= (3, 11) else []
+        moments += ["giving"] + (["taken"] if (3, 8) <= version <= (3, 11) else [])
+        for moment in moments:
             folder = os.path.join(work, moment + "-" + python.label.replace(" ", "-"))
-            command = [python.path, os.path.join(PROGRAMS, "turns.py")]
+            command = [python.path, os.path.join(PROGRAMS, "inner.py" if moment == "taken" else "turns.py")]
             results.append(try_moment(program, moment, command, python.label, folder))
     print("%d passed, %d failed, %d skipped"
           % tuple(results.count(word) for word in ("ok", "FAIL", "skip")))

@@ -105,8 +105,12 @@ bool is_taking(const View& view, const GilWait& wait, const std::set<std::uint64
 bool has_slept(const View& view, const NativeWaits& native, const Interpreter& of,
                std::size_t core_thread) {
   const SystemCall& call = native.calls[core_thread];
-  const std::uint64_t word = view.core.threads[core_thread].registers[Registers::rdi];
+  const Registers& r = view.core.threads[core_thread].registers;
+  const std::uint64_t word = r[Registers::rdi];
+  constexpr std::uint64_t wait = 0, wait_bitset = 9, operation = 0x7f;  // linux/futex.h
+  const std::uint64_t asked = r[Registers::rsi] & operation;
   return call.state == CallState::returning && call.number == call_futex &&
+         (asked == wait || asked == wait_bitset) &&
          word - of.gil_words.condition.value < condition_size;
 }
 
@@ -135,8 +139,12 @@ std::vector<GilWait> find_gil_waits(const View& view, const Runtime& runtime,
       if (!candidate) continue;
       GilWait wait{*state.core_thread, k, std::nullopt, std::nullopt, true};
       set_frames(view, runtime, wait);
-      if (!is_taking(view, wait, takers) && !has_slept(view, native, interpreter, wait.core_thread))
-        continue;
+      wait.slept = has_slept(view, native, interpreter, wait.core_thread);
+      // A thread with several states that has just taken the GIL with one of them is in that
+      // function still: only a sleep says that it waits with another.
+      const bool takes =
+          is_taking(view, wait, takers) && !has_gil(runtime, interpreter, wait.core_thread);
+      if (!wait.slept && !takes) continue;
       known.insert(wait.core_thread);
       waits.push_back(wait);
     }

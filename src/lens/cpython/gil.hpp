@@ -12,7 +12,8 @@ struct GilWait {
   std::size_t interpreter = 0;        // index into the runtime's
   std::optional<std::size_t> frame;   // of the walk: where it asked for the GIL
   std::optional<std::size_t> ensure;  // of the walk: PyGILState_Ensure, a callback from native code
-  bool awake = false;                 // known by its frames, not by its futex
+  bool awake = false;                 // not asleep in its futex
+  bool slept = false;                 // awake, and known by that futex; else by its frames
 };
 
 std::vector<GilWait> find_gil_waits(const View& view, const Runtime& runtime,

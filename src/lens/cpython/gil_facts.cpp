@@ -145,7 +145,8 @@ static void let_go_on(LensContext& context, ThreadId holder, const GilWords& wor
   // last waiters have not left it yet.
   const std::string& code = fact.owner_unknown_code;
   const bool someone = code.empty() || code == "owner_not_recorded" ||
-                       (code == "no_owner" && context.pthreads.lost_threads().empty());
+                       (code == "no_owner" && context.pthreads.lists_read() &&
+                        context.pthreads.lost_threads().empty());
   if (!own || !passing || !someone) return;
   context.ledger.clear_wait(holder);
   thread.state = coldcase::ThreadState::running;
@@ -209,9 +210,10 @@ static void add_gil_wait(LensContext& context, const GilWait& wait) {
   evidence.frame = waits.frame;
   evidence.resource = context.gils[wait.interpreter];
   if (wait.awake) {
-    evidence.claim =
-        "its innermost frames are in the function that takes the GIL; it was caught between two of "
-        "its 5 ms sleeps";
+    evidence.claim = wait.slept ? "its registers have the interpreter's gil_cond, of a sleep that "
+                                  "has just ended; it was caught between two of its 5 ms sleeps"
+                                : "its innermost frames are in the function that takes the GIL; it "
+                                  "was caught between two of its 5 ms sleeps";
     evidence.basis = Basis::register_;
     waits.confidence = Confidence::proved;
   } else {

@@ -105,6 +105,7 @@ void Pthreads::find_lost() {
   const auto global = find_loader_state(view_);
   const auto used = described_offset(view_, "_thread_db_rtld_global__dl_stack_used");
   if (!global || !used) return;
+  lists_read_ = true;
   for (const std::int64_t list : {0, 16, 32}) {
     const Addr head = offset_by(*global, static_cast<std::int64_t>(*used) + list);
     walk_list(

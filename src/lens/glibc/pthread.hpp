@@ -77,6 +77,7 @@ class Pthreads {
 
   // Glibc 2.34 and later; none where its lists cannot be read.
   const std::vector<LostThread>& lost_threads() const { return lost_; }
+  bool lists_read() const { return lists_read_; }
   BlockFate fate_of(Addr block) const;
 
  private:
@@ -91,6 +92,7 @@ class Pthreads {
   std::vector<LostThread> lost_;
   std::int32_t inner_pid_ = 0;
   bool complete_ = true;
+  bool lists_read_ = false;
 };
 
 // glibc's version from the code of gnu_get_libc_version(), as 236 for 2.36; 0 when unknown.
