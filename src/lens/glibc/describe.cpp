@@ -226,6 +226,11 @@ void set_label(const LensContext& context, const Object& object, ResourceFact& r
         object.implementation + " (a waiter's word at " + hex(object.address.value) + ")";
   else
     resource.label = label_of_object(context.view, object.address, noun);
+  // "the C library's own lock in tz_convert() tzset_lock": the name before the place.
+  if (const auto in = noun.find(" in ");
+      object.implementation == library_lock && in != std::string::npos)
+    resource.label =
+        label_of_object(context.view, object.address, noun.substr(0, in)) + "," + noun.substr(in);
   // "guard variable for settings()::made": the noun says the first half.
   constexpr std::string_view again = " guard variable for ";
   if (const auto at = resource.label.find(again);
@@ -311,6 +316,11 @@ void describe_object(const LensContext& context, const Object& object, ResourceI
     describe_once(context, object.address, id);
   if (object.kind == WaitKind::stdio_lock || object.implementation.starts_with("recursive"))
     describe_recursive(context, object.address, id);
+  if (object.implementation == library_lock) {
+    resource.state = LockState::locked;
+    resource.owner_unknown_code = "owner_not_recorded";
+    resource.owner_unknown_text = "the C library's own locks do not record who holds them";
+  }
   if (object.kind == WaitKind::malloc_arena) {
     resource.state = LockState::locked;
     resource.owner_unknown_code = "owner_not_recorded";

@@ -29,7 +29,7 @@ constexpr std::array shapes{
     CallShape{"pthread_once", WaitKind::once, "pthread_once_t"},
     CallShape{"pthread_barrier_", WaitKind::barrier, "pthread_barrier_t"},
     CallShape{"cxa_guard_acquire", WaitKind::static_guard, "static-local guard"},
-    CallShape{"lll_lock_wait_private", WaitKind::futex, "lock inside the C library"},
+    CallShape{"lll_lock_wait_private", WaitKind::mutex, library_lock},
 };
 constexpr std::size_t innermost = 8;  // frames among which the waiting call lies
 
@@ -252,7 +252,8 @@ Object find_object(const LensContext& context, std::size_t i, const FutexWait& f
   }
   object.kind = shape->kind;
   object.implementation = std::string(shape->implementation);
-  if (object.kind == WaitKind::futex) return find_internal_lock(context, i, *object.frame, futex);
+  if (shape->implementation == library_lock)
+    return find_internal_lock(context, i, *object.frame, futex);
   set_by_call(context, i, futex, object);
   return object;
 }

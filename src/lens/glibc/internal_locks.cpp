@@ -102,7 +102,8 @@ Object find_internal_lock(const LensContext& context, std::size_t i, std::size_t
     object.noun = "stdio lock";
     return object;
   }
-  object.implementation = "lock inside the C library";
+  object.kind = WaitKind::mutex;
+  object.implementation = library_lock;
   object.noun = "the C library's own lock";
   if (!caller.name.empty()) object.noun += " in " + clean_text(caller.name, 128) + "()";
   return object;

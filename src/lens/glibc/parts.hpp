@@ -60,6 +60,9 @@ struct Object {
   std::string noun{};           // for its label, where the kind's word is not good enough
 };
 
+// What a plain lock of the C library's own is called.
+inline constexpr std::string_view library_lock = "lock inside the C library";
+
 // The symbol of the function that this frame of a walk had called; empty when it cannot be told.
 std::string callee_of(const View& view, std::size_t core_thread, std::size_t frame);
 
@@ -75,6 +78,8 @@ bool is_malloc_function(std::string_view symbol);
 
 // After all threads were looked at: who has a malloc arena that has waiters.
 void find_arena_holder(const LensContext& context, ResourceId id);
+// The same of a plain lock of the C library's own (lll_lock), by the function that takes it.
+void find_library_holder(const LensContext& context, ResourceId id);
 void find_tcmalloc_holder(const LensContext& context, ResourceId id);
 
 // A function that may wait for one of those: malloc's, stdio's, exit.

@@ -109,7 +109,8 @@ void wait_on_futex(const LensContext& context, std::size_t i, const FutexWait& f
   else
     wait_for_object(context, object, futex, wait, evidence);
   evidence.claim += futex.timed ? ", with a timeout" : ", without a timeout";
-  if (futex.stale) evidence.claim += "; the word has changed: it was being woken";
+  if (futex.stale)
+    evidence.claim += "; the word has changed since it fell asleep: it may have been woken";
   wait.evidence.push_back(context.ledger.add_evidence(std::move(evidence)));
   context.ledger.thread(id).state =
       waits_for_work(object) ? ThreadState::idle : ThreadState::blocked;
@@ -162,6 +163,8 @@ void look_at_glibc(const View& view, const Pthreads& pthreads, const NativeWaits
   for (std::size_t r = before; r < ledger.facts.resources.size(); ++r) {
     const ResourceId id{static_cast<std::uint32_t>(r)};
     if (ledger.resource(id).kind == WaitKind::malloc_arena) glibc::find_arena_holder(context, id);
+    if (ledger.resource(id).implementation == glibc::library_lock)
+      glibc::find_library_holder(context, id);
     if (ledger.resource(id).implementation == "tcmalloc SpinLock")
       glibc::find_tcmalloc_holder(context, id);
     if (ledger.resource(id).implementation == "libgomp barrier") glibc::find_lost_team(context, id);
