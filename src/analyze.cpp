@@ -30,7 +30,8 @@ namespace {
 void look(const Session& session, Seen& seen, Ledger& ledger) {
   const View& view = seen.view;
   add_basics(view, session.input, session.signal_thread, ledger);
-  add_side_car_times(view, ledger);
+  add_side_car_tasks(view, ledger);
+  add_side_car_notes(view, ledger);
   seen.python = cpython::read_python(view, seen.pthreads, seen.native);
   const cpython::PythonFacts& python = seen.python;
 

@@ -85,6 +85,9 @@ struct ProcessFact {
   std::optional<MpiFact> mpi;
   // Some of its code could have set a handler for a signal. Not written: it weighs findings.
   std::optional<bool> handles_signals = std::nullopt;
+  // The signals ("SIGUSR1") that the program handles in Python (signal.signal). Not written, and
+  // read only where a handler could end a wait of every thread; nothing: not read.
+  std::optional<std::vector<std::string>> python_handlers = std::nullopt;
 };
 
 struct Wait {
@@ -178,6 +181,7 @@ struct ThreadFact {
   std::optional<CpuFrom> cpu_from;
   std::optional<std::uint64_t> age_ms;     // since it began, when the side-car was taken
   std::optional<bool> in_syscall;          // of one that is not asleep: in or just out of one
+  std::optional<bool> stopped;             // by a signal (SIGSTOP, Ctrl-Z), as the side-car says
   std::vector<LocalFact> locals;           // only when asked for
   std::optional<FinalizerFact> finalizer;  // the innermost it is in
 };
@@ -264,6 +268,14 @@ struct ConnectionFact {
   std::optional<std::uint64_t> untaken_bytes;  // written, and not taken by the other end
 };
 
+// The multiprocessing.Pool that a resource is, or whose result it is. Not written: it weighs
+// findings.
+struct PoolFact {
+  std::vector<std::int64_t> pids;  // of its workers, as its own process numbers them
+  std::vector<ProcessId> workers;  // those of them that have a core here
+  std::uint64_t missing = 0;       // results, or pieces of work, that are not there
+};
+
 struct ResourceFact {
   WaitKind kind = WaitKind::unknown;
   std::string implementation;
@@ -276,6 +288,7 @@ struct ResourceFact {
   std::vector<MemoryWord> words;
   std::optional<std::uint64_t> state_waiters;
   std::optional<ConnectionFact> connection;  // of a socket
+  std::optional<PoolFact> pool;
   std::vector<Owner> owners;
   // Who could end a wait on what nobody owns: writers of a pipe. Any one of them.
   std::vector<Owner> feeders;

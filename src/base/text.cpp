@@ -87,7 +87,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view between
 }
 
 std::string counted(std::uint64_t count, std::string_view noun) {
-  return std::to_string(count) + " " + std::string(noun) + (count == 1 ? "" : "s");
+  const std::string_view ending = count == 1 ? "" : noun.ends_with('s') ? "es" : "s";
+  return std::to_string(count) + " " + std::string(noun) + std::string(ending);
 }
 
 std::string seconds_text(std::uint64_t ms) {

@@ -7,7 +7,7 @@
 #include "diagnose/diagnose.hpp"
 #include "diagnose/party_story.hpp"
 #include "diagnose/ring_kinds.hpp"
-#include "diagnose/work_queue.hpp"
+#include "waits/work_queue.hpp"
 
 namespace coldcase {
 namespace {
@@ -301,6 +301,8 @@ std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
   const ThreadFact& thread = scene.thread(waiter);
   const ResourceId other_end = thread.wait->on.front().as<RefKind::resource>();
   const bool inside = other_end.known() && is_fed_inside(scene, other_end);
+  const bool told_end = other_end.known() && (scene.resource(other_end).connection ||
+                                              !scene.resource(other_end).feeders.empty());
   if (site == nullptr || !site->in_app.value_or(false) || inside) return std::nullopt;
   Finding finding;
   finding.pattern = "blocked-holder";
@@ -315,17 +317,21 @@ std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
        thread.wait->evidence}};
   tell_other_end(scene, *thread.wait, finding);
   finding.story.push_back(
-      {"Nothing else in the process has work to do: it goes on when the other end answers, and "
-       "waits for ever when that never happens.",
+      {"No other thread of the process runs: it goes on when the other end answers, and waits for "
+       "ever when that never happens.",
        {}});
   finding.headline = as_headline(short_name(site->function) + " waits in " +
-                                 thread.wait->syscall_name + " for an answer from outside");
+                                 thread.wait->syscall_name + " for an answer, without a timeout");
   finding.summary = {finding.story[0].text, finding.story.back().text};
   finding.location = Scene::location_of(site);
   finding.advice = {
       {"Give it a timeout (settimeout, SO_RCVTIMEO, poll) and say what happens when it runs out.",
        finding.location, ""},
-      {"Look at the other end: is it alive, and did it answer?", std::nullopt, ""}};
+      {told_end
+           ? "Look at the other end: is it alive, and did it answer?"
+           : "Look at the other end: is it alive, and did it answer? Who that is (it may be this "
+             "process) coldcase capture writes down beside the core.",
+       std::nullopt, ""}};
   return finding;
 }
 

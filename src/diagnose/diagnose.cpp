@@ -161,6 +161,10 @@ bool retells(const Facts& facts, const Finding& refined, const Finding& plain) {
   if (refined.pattern == "event-loop-blocked" || refined.pattern == "task-cycle")
     return (plain.pattern == "lost-wakeup" || plain.pattern == "blocked-holder") &&
            home_of(facts, plain) == home_of(facts, refined);
+  // Who waits for a signal that nobody is left to give is no holder that goes on.
+  if (refined.pattern == "lost-wakeup" && plain.pattern == "blocked-holder")
+    return refined.confidence > Confidence::hypothesis && !plain.threads.empty() &&
+           std::ranges::find(refined.threads, plain.threads.front()) != refined.threads.end();
   if (refined.pattern != "join-undrained-queue") return false;
   return (plain.pattern == "join-cycle" || plain.pattern == "pipe-cycle") &&
          has_only(plain, refined);
@@ -171,7 +175,8 @@ void prefer_refined(const Facts& facts, std::vector<Finding>& findings) {
   for (Finding& refined : findings) {
     for (Finding& plain : findings) {
       if (!retells(facts, refined, plain)) continue;
-      refined.confidence = std::max(refined.confidence, plain.confidence);
+      if (refined.pattern != "lost-wakeup")
+        refined.confidence = std::max(refined.confidence, plain.confidence);
       for (const Edge& edge : refined.path)
         refined.confidence = std::min(refined.confidence, edge.confidence);
       plain.pattern.clear();

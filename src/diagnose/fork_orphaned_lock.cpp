@@ -114,8 +114,9 @@ std::optional<StoryLine> tell_holder_in_parent(const Scene& scene, const Orphan&
     for (const Owner& owner : copy.owners) {
       const ThreadId holder = owner.by.as<RefKind::thread>();
       if (!holder.known() || scene.thread(holder).process != parent) continue;
-      return StoryLine{"In the parent " + scene.name_of(holder) + " has its copy now" +
-                           taken_in(scene, holder, {r}) + where_of(scene, holder) + ".",
+      const std::string taken = taken_in(scene, holder, {r}), now = where_of(scene, holder);
+      return StoryLine{"In the parent " + scene.name_of(holder) + " has its copy now" + taken +
+                           (now.size() > 2 && taken.ends_with(now.substr(2)) ? "" : now) + ".",
                        owner.evidence};
     }
   }

@@ -43,10 +43,24 @@ bool ends_from_inside(const Facts& facts, const ThreadFact& thread) {
   });
 }
 
+std::vector<std::string> waking_handlers(const ProcessFact& process) {
+  static constexpr std::array ends{std::string_view("SIGINT"), std::string_view("SIGTERM"),
+                                   std::string_view("SIGQUIT")};
+  std::vector<std::string> names = process.python_handlers.value_or(std::vector<std::string>{});
+  std::erase_if(
+      names, [](const std::string& name) { return std::ranges::find(ends, name) != ends.end(); });
+  return names;
+}
+
 ByHandler may_end_by_handler(const Facts& facts, const ThreadFact& thread) {
   const ProcessFact& process = facts.processes[thread.process.index];
-  if (!thread.wait || !process.handles_signals.value_or(false) || is_python(process))
-    return ByHandler::no;
+  if (!thread.wait) return ByHandler::no;
+  if (is_python(process))
+    return is_signal_kind(thread.wait->kind) && thread.wait->kind != WaitKind::barrier &&
+                   !waking_handlers(process).empty()
+               ? ByHandler::yes
+               : ByHandler::no;
+  if (!process.handles_signals.value_or(false)) return ByHandler::no;
   if (thread.wait->kind == WaitKind::semaphore || thread.wait->kind == WaitKind::futex)
     return ByHandler::yes;
   return thread.wait->kind == WaitKind::condition ? ByHandler::forbidden : ByHandler::no;
@@ -60,7 +74,7 @@ bool all_wait_inside(const Facts& facts) {
   return !facts.threads.empty() &&
          std::ranges::all_of(facts.threads, [&](const ThreadFact& thread) {
            return thread.state != ThreadState::running && thread.state != ThreadState::spinning &&
-                  ends_from_inside(facts, thread);
+                  ends_from_inside(facts, thread) && thread.wait->kind != WaitKind::futex;
          });
 }
 

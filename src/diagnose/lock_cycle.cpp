@@ -10,6 +10,16 @@
 namespace coldcase {
 namespace {
 
+// All of the ring wait for another permit of the one semaphore they all hold.
+const ResourceFact* shared_semaphore(const Scene& scene, const Ring& ring) {
+  const ResourceId first = ring.steps.front().resource;
+  const bool same = std::ranges::all_of(
+      ring.steps, [&](const RingStep& step) { return step.resource == first && !step.fed; });
+  return same && first.known() && scene.resource(first).kind == WaitKind::semaphore
+             ? &scene.resource(first)
+             : nullptr;
+}
+
 std::string headline_of(const Scene& scene, const Ring& ring) {
   std::vector<std::string> names;
   for (const RingStep& step : ring.steps) names.push_back(site_name(scene, step.thread));
@@ -17,14 +27,19 @@ std::string headline_of(const Scene& scene, const Ring& ring) {
       ring.steps, [&](const RingStep& step) { return is_future(scene, step); });
   if (names.size() == 2 && result != ring.steps.end()) {
     const auto waiter = static_cast<std::size_t>(result - ring.steps.begin());
-    return as_headline("Lock ring: " + names[waiter] + " waits for the result of " +
-                       names[1 - waiter] + " and holds the lock that it needs");
+    const std::string label = scene.label_of(result->resource);
+    return as_headline("Lock ring: " + names[waiter] + " waits for " +
+                       (label.starts_with("the result of") ? "" : "the result of ") + label +
+                       " and holds a lock that its thread needs");
   }
-  if (names.size() == 2) {
+  if (names.size() == 2 && shared_semaphore(scene, ring) == nullptr) {
     const std::string both =
         names[0] == names[1] ? "two threads in " + names[0] : names[0] + " and " + names[1];
     return as_headline("Lock ring: " + both + " each hold the lock that the other waits for");
   }
+  if (const auto* semaphore = shared_semaphore(scene, ring))
+    return as_headline(counted(names.size(), "thread") + " each hold a permit of " +
+                       semaphore->label + " and wait for one more");
   const bool told = names.size() == 3 && names[0] != names[1] && names[1] != names[2];
   return as_headline("Lock ring of " + counted(names.size(), "thread") + ": " + names[0] +
                      (told ? ", " + names[1] + " and " + names[2] : " and others") +
@@ -62,10 +77,16 @@ std::vector<Advice> advise(const Scene& scene, const Ring& ring) {
   for (const RingStep& step : ring.steps) {
     if (is_future(scene, step))
       return {
-          {"Do not wait for a result while holding a lock that its task takes: release the lock "
+          {"Do not wait for a result while holding a lock that its task, or a callback of it, "
+           "takes: release the lock "
            "before the wait, or hand the task what it needs.",
            Scene::location_of(scene.site_of(ring.steps.front().thread)), ""}};
   }
+  if (const auto* semaphore = shared_semaphore(scene, ring))
+    return {{"Do not take a second permit of " + semaphore->label +
+                 " while holding one: when all holders do so, none is left. Pass what the first "
+                 "permit is for to the code that needs it.",
+             Scene::location_of(scene.site_of(ring.steps.front().thread)), ""}};
   const bool native = std::ranges::all_of(ring.steps, [&](const RingStep& step) {
     const ResourceFact& resource = scene.resource(step.resource);
     return resource.kind == WaitKind::mutex && !resource.implementation.starts_with("Rust");
@@ -107,8 +128,11 @@ Finding make_finding(const Scene& scene, const Ring& ring) {
   if (const auto untold = tell_untold(ring)) finding.story.push_back(*untold);
   finding.summary.push_back("No timeout ends these waits: none of the threads can ever go on.");
   finding.story.push_back(
-      {"Each thread waits for what the next one holds, and no timeout ends these waits: none can "
-       "ever go on.",
+      {shared_semaphore(scene, ring) != nullptr
+           ? "All its permits are with threads that wait for one more, and no timeout ends these "
+             "waits: none can ever go on."
+           : "Each thread waits for what the next one holds, and no timeout ends these waits: none "
+             "can ever go on.",
        {}});
   const Frame* site = scene.site_of(ring.steps.front().thread);
   finding.location = Scene::location_of(site);

@@ -65,10 +65,11 @@ std::string missing_act(const Scene& scene, ThreadId waiter) {
   return act.empty() ? "wake " + site_name(scene, waiter) : act;
 }
 
-// A handler for a signal, in Python, might still set it: whether there is one, no core says.
+// A handler for a signal, in Python, might still set it, where the handlers could not be read.
 bool has_handler_for(const Scene& scene, ThreadId id) {
   const ResourceFact* resource = awaited_by(scene, id);
-  return resource != nullptr &&
+  const ProcessFact& process = scene.facts.processes[scene.thread(id).process.index];
+  return !process.python_handlers && resource != nullptr &&
          (is_type(*resource, "threading.Event") || is_type(*resource, "threading.Condition"));
 }
 
@@ -103,6 +104,57 @@ void tell_members(const Scene& scene, const std::vector<ThreadId>& threads, Thre
   }
 }
 
+// Who waits for a signal with a lock in hand that others wait for: one of those may be the one to
+// signal (a nested monitor: the condition gives back its own lock alone).
+struct Monitor {
+  ThreadId thread;
+  ResourceId lock;
+  std::vector<ThreadId> others;
+};
+std::optional<Monitor> find_monitor(const Scene& scene, const std::vector<ThreadId>& told) {
+  for (const ThreadId id : told) {
+    if (!is_signal_kind(scene.thread(id).wait->kind)) continue;
+    for (const Hold& hold : scene.thread(id).holds) {
+      Monitor monitor{id, hold.resource, {}};
+      for (const Ref waiter : scene.resource(hold.resource).waiters) {
+        const ThreadId other = waiter.as<RefKind::thread>();
+        if (other.known() && other != id) monitor.others.push_back(other);
+      }
+      const bool gil = scene.resource(hold.resource).kind == WaitKind::gil;
+      if (!monitor.others.empty() && !gil) return monitor;
+    }
+  }
+  return std::nullopt;
+}
+
+void tell_monitor(const Scene& scene, const Monitor& monitor, Finding& finding) {
+  const std::string label = scene.label_of(monitor.lock);
+  const ThreadId first = monitor.others.front();
+  const bool told = std::ranges::find(finding.threads, first) != finding.threads.end();
+  const std::vector<Way> ways = ways_on(scene.facts, first);
+  const auto way = std::ranges::find(ways, monitor.thread, &Way::thread);
+  if (!told) finding.story.push_back(tell_wait(scene, first));
+  if (!told && way != ways.end() && way->confidence >= finding.confidence)
+    take_step(scene, way->step, way->thread, finding);
+  const std::size_t more = monitor.others.size() - 1;
+  finding.story.push_back(
+      {scene.name_of(monitor.thread) + " holds " + label +
+           taken_in(scene, monitor.thread, monitor.lock) + ", while it waits; " +
+           scene.name_of(first) +
+           (more == 0 ? " waits" : " and " + counted(more, "other thread") + " wait") +
+           " for that, and may be what would wake it.",
+       {}});
+  finding.headline = as_headline(
+      site_name(scene, monitor.thread) + " waits to be woken while it holds a lock that " +
+      (more == 0 ? "another thread waits" : counted(more + 1, "thread") + " wait") +
+      " for: nobody is left to wake it");
+  finding.advice.insert(finding.advice.begin(),
+                        {"Do not wait for a signal while holding " + label +
+                             ": a condition gives back its own lock alone, and who would signal "
+                             "takes this one first.",
+                         Scene::location_of(scene.site_of(monitor.thread)), ""});
+}
+
 std::string nobody_text(std::size_t threads) {
   if (threads == 1)
     return "It is the only thread of the process, and waits without a timeout for what only the "
@@ -110,6 +162,18 @@ std::string nobody_text(std::size_t threads) {
   return (threads == 2 ? "Both threads" : "All " + counted(threads, "thread")) +
          " of the process wait for each other, none with a timeout and none for anything "
          "outside: nobody is left to wake anybody.";
+}
+
+std::string handler_text(const ProcessFact& process) {
+  std::vector<std::string> names = waking_handlers(process);
+  if (names.empty())
+    return "Unless a handler for a signal does: the program takes signals, and no core tells "
+           "which.";
+  constexpr std::size_t most = 3;
+  const bool more = names.size() > most;
+  names.resize(std::min(names.size(), most));
+  return "Unless a handler for a signal does: the program handles " + join(names, ", ") +
+         (more ? " and others" : "") + " in Python.";
 }
 
 Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, ThreadId main) {
@@ -133,8 +197,7 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
   finding.story.push_back({nobody_text(threads.size()), {}});
   if (reached)
     finding.story.push_back(
-        {"Unless a handler for a signal does: the program takes signals, and no core tells which.",
-         {}});
+        {handler_text(scene.facts.processes[scene.thread(main).process.index]), {}});
   finding.summary = {finding.story.front().text, nobody_text(threads.size())};
   if (reached) finding.summary.push_back(finding.story.back().text);
   const ThreadId waiter = missed_by(scene, finding, main);
@@ -148,6 +211,12 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
        "doing so? Change the state under the lock, and wait in a loop that looks at it.",
        finding.location, ""},
       {"Signal on every way out of the signalling thread, also on errors.", std::nullopt, ""}};
+  if (const auto monitor = find_monitor(scene, finding.threads)) {
+    StoryLine last = std::move(finding.story.back());  // nobody is left
+    finding.story.pop_back();
+    tell_monitor(scene, *monitor, finding);
+    finding.story.push_back(std::move(last));
+  }
   return finding;
 }
 

@@ -5,7 +5,7 @@
 #include "diagnose/diagnose.hpp"
 #include "diagnose/orphan.hpp"
 #include "diagnose/ring_kinds.hpp"
-#include "diagnose/work_queue.hpp"
+#include "waits/work_queue.hpp"
 
 namespace coldcase {
 namespace {

@@ -134,9 +134,22 @@ std::string hold_verb(const Owner& claim) {
   return claim.confidence >= Confidence::likely ? " seems to hold " : " may hold ";
 }
 
+// A function of the standard library that has the user's inlined in it: the outermost of those.
+static const Frame* users_frame(const Scene& scene, ThreadId id, std::uint32_t at) {
+  const Frame* found = scene.frame_of(id, at);
+  if (found == nullptr || found->in_app.value_or(false)) return found;
+  for (std::uint32_t f = at; f-- > 0;) {
+    const Frame* frame = scene.frame_of(id, f);
+    if (frame == nullptr || frame->kind != FrameKind::inline_) break;
+    if (frame->in_app.value_or(false)) return frame;
+  }
+  return found;
+}
+
 std::string taken_in(const Scene& scene, ThreadId id, ResourceId resource) {
   for (const Hold& hold : scene.thread(id).holds) {
-    const Frame* frame = hold.resource == resource ? scene.frame_of(id, hold.frame) : nullptr;
+    const Frame* frame =
+        hold.resource == resource && hold.frame ? users_frame(scene, id, *hold.frame) : nullptr;
     if (frame == nullptr) continue;
     Frame taking = *frame;
     if (hold.line) taking.line = hold.line;  // else the line it is in now, inside the block
@@ -153,7 +166,10 @@ std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, Th
   const bool gil = resource.kind == WaitKind::gil;  // taken and given back all the time
   std::string does = hold_verb(claim);
   if (step.fed && resource.kind == WaitKind::future) {
-    does = is_queued(scene.facts, resource) ? " is a worker that could run " : " runs ";
+    const bool collects = resource.details.find("ProcessPoolExecutor") != std::string::npos;
+    does = is_queued(scene.facts, resource) ? " is a worker that could run "
+           : collects                       ? " takes the result from the pool's processes for "
+                                            : " runs ";
   } else if (step.fed) {
     const bool room = scene.thread(step.thread).wait->mode == Mode::write;
     does = resource.kind == WaitKind::polled_word ? " would change "
@@ -161,7 +177,12 @@ std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, Th
                                                   : " is the one to write to ";
   }
   const std::string where = gil ? std::string() : taken_in(scene, next, step.resource);
-  return StoryLine{who + does + resource.label + where + ".", claim.evidence};
+  // Its number is that of the descriptor in the waiter's process.
+  const bool ends = step.fed && step.process.known();
+  const std::string what = ends && resource.label.starts_with("a pipe (")     ? "that pipe"
+                           : ends && resource.label.starts_with("a socket (") ? "that socket"
+                                                                              : resource.label;
+  return StoryLine{who + does + what + where + ".", claim.evidence};
 }
 
 std::vector<Way> follow(const Facts& facts, ThreadId from) {
@@ -171,7 +192,12 @@ std::vector<Way> follow(const Facts& facts, ThreadId from) {
     seen[at.index] = true;
     const std::vector<Way> ways = ways_on(facts, at);
     if (ways.empty()) break;
-    const auto best = std::ranges::max_element(ways, {}, &Way::confidence);
+    // Of equals not to its own process: many pools have a pipe to wake their own threads.
+    const auto rank = [&](const Way& way) {
+      const bool own = way.step.process == facts.threads[at.index].process;
+      return std::pair{way.confidence, !own && !seen[way.thread.index]};
+    };
+    const auto best = std::ranges::max_element(ways, {}, rank);
     path.push_back(*best);
     at = best->thread;
   }

@@ -6,8 +6,9 @@
 #include "base/text.hpp"
 #include "diagnose/inside.hpp"
 #include "diagnose/mpi_ranks.hpp"
-#include "diagnose/work_queue.hpp"
+#include "diagnose/timed_ring.hpp"
 #include "waits/graph.hpp"
+#include "waits/work_queue.hpp"
 
 namespace coldcase {
 namespace {
@@ -167,6 +168,20 @@ void note_running(Analysis& analysis) {
        "take a second core some seconds later, and compare", "", std::move(about)});
 }
 
+std::string quiet_headline(Analysis& analysis) {
+  const Facts& facts = analysis.facts;
+  if (note_timed_ring(analysis))
+    return "locks are held in a ring, but a timeout ends it: see the note below";
+  if (has_note(facts, "process-stopped"))
+    return "a signal has stopped a process: it and those that wait for it go on with SIGCONT";
+  if (all_wait_inside(facts))
+    return "all threads wait for the process itself to wake them: a signal's handler alone could";
+  const bool blocked = std::ranges::any_of(
+      facts.threads, [](const ThreadFact& t) { return t.state == ThreadState::blocked; });
+  return blocked ? "every wait can still end: no threads wait for each other without a timeout"
+                 : "every waiting thread waits for work, time or others that can still come";
+}
+
 void judge_without_finding(Analysis& analysis) {
   const Facts& facts = analysis.facts;
   Verdict& verdict = analysis.verdict;
@@ -200,13 +215,7 @@ void judge_without_finding(Analysis& analysis) {
     verdict.headline = "No deadlock among threads; greenlets that are switched out are not read";
   } else {
     verdict.kind = VerdictKind::none;
-    const bool blocked = std::ranges::any_of(
-        facts.threads, [](const ThreadFact& t) { return t.state == ThreadState::blocked; });
-    verdict.headline =
-        all_wait_inside(facts)
-            ? "all threads wait for the process itself to wake them: a signal's handler alone could"
-        : blocked ? "every wait can still end: no threads wait for each other without a timeout"
-                  : "every waiting thread waits for work, time or others that can still come";
+    verdict.headline = quiet_headline(analysis);
   }
 }
 

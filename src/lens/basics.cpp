@@ -180,7 +180,12 @@ std::string entry_of(const View& view, std::size_t i) {
     // templates.
     std::size_t inner = f - 1;
     while (inner > 0 && is_runtime_entry(view, view.threads.name_of(frames[inner]))) --inner;
-    return plain_function(clean_text(view.threads.name_of(frames[inner]).function, 256));
+    const CodeName& name = view.threads.name_of(frames[inner]);
+    // The user's function is inlined into the last of those: by its inline frames, later.
+    const bool runtime =
+        name.module != nullptr && ring_of_module(name.module->path) == Ring::runtime;
+    if (runtime && inner < f - 1) return {};
+    return plain_function(clean_text(name.function, 256));
   }
   return {};
 }
@@ -234,30 +239,44 @@ static bool begins_child(const Frame& frame) {
          frame.file.ends_with("multiprocessing/process.py");
 }
 
+// Of a thread whose own function is inlined into what began it: the outermost of the program's own.
+static std::string inlined_entry(const Facts& facts, const Stack& stack) {
+  for (auto f = stack.frames.rbegin(); f != stack.frames.rend(); ++f) {
+    const Frame& frame = facts.frames[*f];
+    if (frame.kind == FrameKind::inline_ && frame.in_app.value_or(false) && !frame.function.empty())
+      return plain_function(frame.function);
+    if (frame.in_app.value_or(false) && !is_standard_library(frame.function)) break;
+  }
+  return {};
+}
+
+// The innermost frame of the user's own code, else of a library that is not the runtime's.
+static std::optional<std::uint32_t> find_site(const Facts& facts, const Stack& stack) {
+  std::optional<std::uint32_t> library;
+  for (std::uint32_t f = 0; f < stack.frames.size(); ++f) {
+    const Frame& frame = facts.frames[stack.frames[f]];
+    if (begins_child(frame)) break;
+    const bool named = !frame.function.empty() && frame.function != "_start" &&
+                       !frame.function.ends_with("not yet entered)");
+    if (named && frame.in_app.value_or(false)) return f;
+    if (library || !named || frame.kind == FrameKind::inline_) continue;
+    const bool python_library =
+        frame.kind == FrameKind::python && ring_of_python(frame.file) == Ring::library;
+    const bool native_library =
+        frame.module.known() &&
+        ring_of_module(facts.modules[frame.module.index].path) == Ring::library;
+    if (python_library || native_library) library = f;
+  }
+  return library;
+}
+
 void add_sites(const View& view, Ledger& ledger) {
   for (std::size_t i = 0; i < view.core.threads.size(); ++i) {
     ThreadFact& thread = ledger.thread(view.thread_id(i));
     if (!thread.stack.known()) continue;
     const Stack& stack = ledger.facts.stacks[thread.stack.index];
-    std::optional<std::uint32_t> library;
-    for (std::uint32_t f = 0; f < stack.frames.size(); ++f) {
-      const Frame& frame = ledger.facts.frames[stack.frames[f]];
-      if (begins_child(frame)) break;
-      const bool named = !frame.function.empty() && frame.function != "_start" &&
-                         !frame.function.ends_with("not yet entered)");
-      if (named && frame.in_app.value_or(false)) {
-        thread.site = f;
-        break;
-      }
-      if (library || !named || frame.kind == FrameKind::inline_) continue;
-      const bool python_library =
-          frame.kind == FrameKind::python && ring_of_python(frame.file) == Ring::library;
-      const bool native_library =
-          frame.module.known() &&
-          ring_of_module(ledger.facts.modules[frame.module.index].path) == Ring::library;
-      if (python_library || native_library) library = f;
-    }
-    if (!thread.site) thread.site = library;
+    if (const auto site = find_site(ledger.facts, stack)) thread.site = site;
+    if (thread.entry.empty()) thread.entry = inlined_entry(ledger.facts, stack);
   }
 }
 

@@ -202,11 +202,25 @@ void join_queues(const Family& family, Ledger& ledger) {
   }
 }
 
+void join_pools(const Family& family, Ledger& ledger) {
+  for (ResourceFact& resource : ledger.facts.resources) {
+    if (!resource.pool || resource.at.empty()) continue;
+    const ProcessId home = resource.at.front().process;
+    for (const std::int64_t pid : resource.pool->pids) {
+      const Seen* worker = find_process(family, pid);
+      if (worker != nullptr && worker->view.process != home &&
+          same_machine(*worker, *family[home.index]))
+        resource.pool->workers.push_back(worker->view.process);
+    }
+  }
+}
+
 void join_processes(const Family& family, Ledger& ledger) {
   join_children(family, ledger);
   join_shared_memory(family, ledger);
   join_semlocks(family, ledger);
   join_queues(family, ledger);
+  join_pools(family, ledger);
   join_descriptors(family, ledger);
   join_forks(family, ledger);
 }

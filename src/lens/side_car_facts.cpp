@@ -1,8 +1,10 @@
 #include "lens/side_car_facts.hpp"
 
+#include <algorithm>
 #include <map>
 
 #include "base/text.hpp"
+#include "lens/basics.hpp"
 #include "modules/symbols.hpp"
 
 namespace coldcase {
@@ -26,17 +28,46 @@ std::vector<const TaskInfo*> tasks_of(const View& view) {
 
 }  // namespace
 
-void add_side_car_times(const View& view, Ledger& ledger) {
+void add_side_car_tasks(const View& view, Ledger& ledger) {
   if (view.side_car == nullptr) return;
   const std::vector<const TaskInfo*> tasks = tasks_of(view);
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     if (tasks[i] == nullptr) continue;
     ThreadFact& thread = ledger.thread(view.thread_id(i));
     thread.age_ms = tasks[i]->age_ms;
+    if (tasks[i]->state == "T") thread.stopped = true;
     if (thread.cpu_ms || !tasks[i]->cpu_ms) continue;
     thread.cpu_ms = tasks[i]->cpu_ms;
     thread.cpu_from = CpuFrom::side_car;
     if (tasks[i]->cpu_system_ms <= tasks[i]->cpu_ms) thread.cpu_system_ms = tasks[i]->cpu_system_ms;
+  }
+}
+
+void add_side_car_notes(const View& view, Ledger& ledger) {
+  if (view.side_car == nullptr) return;
+  const std::string pid = std::to_string(view.side_car->pid);
+  const std::vector<const TaskInfo*> tasks = tasks_of(view);
+  if (std::ranges::any_of(tasks, [](const TaskInfo* task) { return task && task->state == "T"; })) {
+    ledger.add_note("process-stopped", Severity::warning,
+                    "a signal has stopped process " + pid +
+                        " (SIGSTOP, Ctrl-Z, reading the terminal in the background): nothing in "
+                        "it moves before it gets SIGCONT",
+                    {view.process}, "let it go on.", "kill -CONT " + pid);
+  }
+  constexpr std::size_t most = 4;
+  std::size_t told = 0;
+  for (const std::int64_t child : view.side_car->zombies) {
+    const auto status = view.side_car->statuses.find(child);
+    if (status == view.side_car->statuses.end() || status->second == 0) continue;
+    const std::int64_t signal = status->second & 0x7f;
+    if (++told > most) break;
+    ledger.add_note(
+        "child-ended", signal != 0 ? Severity::warning : Severity::info,
+        "child " + std::to_string(child) + " of process " + pid +
+            (signal != 0 ? " was ended by " + signal_name(signal)
+                         : " ended with status " + std::to_string((status->second >> 8) & 0xff)) +
+            ", and nobody has waited for it: what it owed the others comes no more",
+        {view.process});
   }
 }
 

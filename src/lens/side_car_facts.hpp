@@ -9,8 +9,12 @@
 
 namespace coldcase {
 
-// Processor time where the core has none, and ages. Before the lenses, which tell of them.
-void add_side_car_times(const View& view, Ledger& ledger);
+// Processor time where the core has none, ages, who was stopped. Before the lenses, which tell of
+// them.
+void add_side_car_tasks(const View& view, Ledger& ledger);
+
+// Processes that a signal has stopped, children that ended badly and that nobody has waited for.
+void add_side_car_notes(const View& view, Ledger& ledger);
 
 // After the lenses: a thread keeps the better name it has.
 void add_side_car_names(const View& view, Ledger& ledger);

@@ -196,6 +196,7 @@ void describe(Io& io, As<Io, ThreadFact>& thread) {
   io.may("cpu_from", thread.cpu_from);
   io.may("age_ms", thread.age_ms);
   io.may("in_syscall", thread.in_syscall);
+  io.may("stopped", thread.stopped);
   io.may("locals", thread.locals);
 }
 

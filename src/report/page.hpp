@@ -111,7 +111,7 @@ struct ThreadGroup {
 constexpr std::size_t group_limit = 20;
 std::vector<ThreadGroup> thread_groups(const Analysis& analysis,
                                        const std::vector<ThreadId>& threads);
-// "23 of 23 stacks complete; 5 locks held, none by a blocked thread"
+// "23 of 23 stacks complete; 5 locks known to be held, none by a blocked thread"
 std::string checked_text(const Analysis& analysis);
 
 struct MissingLine {

@@ -189,7 +189,8 @@ class StackWriter {
     if (resource.owners.size() > 3) names.push_back("and others");
     if (!names.empty()) return ", held by " + join(names, ", ");
     const std::string& code = resource.owner_unknown_code;
-    if (code == "not_held" || code == "worker_died") return ": " + resource.owner_unknown_text;
+    if (code == "not_held" || code == "worker_died" || code == "handler_ended")
+      return ": " + resource.owner_unknown_text;
     if (!resource.owner_unknown_text.empty())
       return ", holder unknown: " + resource.owner_unknown_text;
     return {};

@@ -36,6 +36,7 @@ std::vector<ThreadId> other_threads(const Analysis& analysis, const Finding* fin
 namespace {
 
 std::string state_of(const ThreadFact& thread) {
+  if (thread.stopped.value_or(false)) return "stopped by a signal";
   if (thread.tag == Tag::behind) return "held up behind it";
   if (thread.tag == Tag::deadlocked) return "deadlocked";
   if (thread.tag == Tag::root_blocker) return "blocks others";
@@ -47,9 +48,12 @@ std::string doing(const Analysis& analysis, const ThreadFact& thread) {
   std::vector<std::string> parts;
   const bool waits = thread.wait && thread.state != ThreadState::running;
   const bool unclear = waits && thread.wait->kind == WaitKind::unknown && thread.wait->on.empty();
+  // Where a person asks why it is no deadlock.
+  const bool locks = waits && thread.state == ThreadState::blocked && !thread.holds.empty();
   const bool polls = waits && thread.wait->kind == WaitKind::polled_word;
   if (waits && !unclear)
-    parts.push_back((polls ? "polls " : "waits for ") + wait_target(analysis, *thread.wait));
+    parts.push_back((polls ? "polls " : "waits for ") + wait_target(analysis, *thread.wait) +
+                    (locks && thread.wait->ends == Ends::timeout ? " (with a timeout)" : ""));
   for (const Hold& hold : thread.holds) {
     if (!hold.resource.known()) continue;
     parts.push_back("has " + resource_name(analysis, hold.resource));
@@ -164,7 +168,7 @@ std::string time_text_of(const Analysis& analysis, const std::vector<ThreadId>& 
     const ThreadFact& thread = at(analysis, id);
     const bool awake =
         thread.state == ThreadState::running || thread.state == ThreadState::spinning;
-    if (!awake || !thread.cpu_ms) return {};
+    if (!awake || thread.stopped.value_or(false) || !thread.cpu_ms) return {};
     least = std::min(least, *thread.cpu_ms);
     most = std::max(most, *thread.cpu_ms);
     bound = bound || thread.cpu_from == CpuFrom::core_remainder;
@@ -226,14 +230,15 @@ std::string checked_text(const Analysis& analysis) {
     held += thread.holds.size();
     if (thread.state == ThreadState::blocked) held_blocked += thread.holds.size();
     for (const PythonThread& python : thread.python) {
-      gil_holder_runs = gil_holder_runs || (python.gil_state == GilState::holds &&
-                                            thread.state == ThreadState::running);
+      gil_holder_runs = gil_holder_runs ||
+                        (python.gil_state == GilState::holds &&
+                         thread.state == ThreadState::running && !thread.stopped.value_or(false));
     }
   }
   const std::size_t all = analysis.facts.threads.size();
   std::string text = complete == all ? (all == 1 ? "the one stack" : "all " + counted(all, "stack"))
                                      : std::to_string(complete) + " of " + counted(all, "stack");
-  text += " complete; " + counted(held, "lock") + " held";
+  text += " complete; " + counted(held, "lock") + " known to be held";
   if (held > 0) {
     text += held_blocked == 0 ? ", none by a blocked thread"
                               : ", " + std::to_string(held_blocked) + " by blocked threads";

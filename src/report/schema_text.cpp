@@ -68,6 +68,7 @@ constexpr Entry entries[] = {
      "core."},
     {"age_ms", "How long before the side-car was taken the thread began."},
     {"in_syscall", "Of a thread that is not asleep: false when its registers show no system call."},
+    {"stopped", "A signal had stopped it (job control): it moves again with SIGCONT."},
     {"locals", "Arguments and variables of native frames: only when asked for (--locals)."},
     {"stacks", "Threads with the same pcs share one."},
     {"frames", "Innermost first; inlined functions before their real frame."},

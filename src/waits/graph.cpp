@@ -4,8 +4,10 @@
 #include <array>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "waits/members.hpp"
+#include "waits/work_queue.hpp"
 
 namespace coldcase {
 namespace {
@@ -87,6 +89,26 @@ void keep_one_feeder(const Facts& facts, std::vector<Way>& ways) {
   });
 }
 
+// Any holder of a semaphore of several permits would do, and here all of them are stuck: one ring
+// through those that want one more tells it, n holders make no n! rings. Each waits for the next.
+void keep_one_holder(const Facts& facts, std::vector<Way>& ways) {
+  std::map<ResourceId, ThreadId> next;
+  const auto counts = [&](const Way& way) {
+    return way.step.resource.known() && !way.step.fed &&
+           facts.resources[way.step.resource.index].kind == WaitKind::semaphore;
+  };
+  for (const Way& way : ways) {
+    if (!counts(way)) continue;
+    const auto [kept, first] = next.emplace(way.step.resource, way.thread);
+    const ThreadId from = way.step.thread;
+    const auto rank = [&](ThreadId to) { return std::tuple{to == from, to < from, to}; };
+    if (!first && rank(way.thread) < rank(kept->second)) kept->second = way.thread;
+  }
+  std::erase_if(ways, [&](const Way& way) {
+    return counts(way) && next.at(way.step.resource) != way.thread;
+  });
+}
+
 // Only threads that are stuck, that someone waits for and that wait for someone can be in a ring.
 std::vector<std::vector<Way>> trimmed(const Facts& facts) {
   const std::vector<bool> stuck = find_stuck(facts);
@@ -102,7 +124,10 @@ std::vector<std::vector<Way>> trimmed(const Facts& facts) {
           removed;
     }
   }
-  for (auto& ways : next) keep_one_feeder(facts, ways);
+  for (auto& ways : next) {
+    keep_one_feeder(facts, ways);
+    keep_one_holder(facts, ways);
+  }
   return next;
 }
 
@@ -194,10 +219,11 @@ bool Ring::contains(ThreadId thread) const {
 }
 
 bool is_orphaned(const ResourceFact& resource) {
-  static constexpr std::array<std::string_view, 12> orphans{
+  static constexpr std::array<std::string_view, 13> orphans{
       "owner_ended",      "owner_before_fork",  "owner_in_parent", "no_living_holder",
       "owner_died",       "team_not_copied",    "team_in_parent",  "holder_not_copied",
-      "holder_in_parent", "helpers_not_copied", "order_lost",      "worker_died"};
+      "holder_in_parent", "helpers_not_copied", "order_lost",      "worker_died",
+      "handler_ended"};
   return resource.owners.empty() &&
          std::ranges::find(orphans, resource.owner_unknown_code) != orphans.end();
 }
@@ -216,7 +242,10 @@ bool may_be_shared(const Facts& facts, const ResourceFact& resource) {
     return !thread.known() || resource.at.empty() ||
            facts.threads[thread.index].process != resource.at.front().process;
   };
-  return resource.at.empty() || std::ranges::any_of(resource.at, other_place) ||
+  // Waiters of these sleep on words of their own process, wherever the object lies.
+  const bool local =
+      resource.implementation.starts_with("std::") || resource.implementation.starts_with("absl::");
+  return (resource.at.empty() && !local) || std::ranges::any_of(resource.at, other_place) ||
          std::ranges::any_of(resource.feeders, outside) ||
          resource.implementation.starts_with("multiprocessing.") ||
          std::ranges::any_of(resource.words,
@@ -316,6 +345,7 @@ std::vector<Root> find_roots(const Facts& facts) {
 }
 
 void settle_waits(Facts& facts) {
+  settle_pools(facts);
   sort_resources(facts);
   for (ThreadFact& thread : facts.threads) {
     std::ranges::sort(thread.holds, {}, &Hold::resource);

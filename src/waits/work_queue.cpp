@@ -1,6 +1,8 @@
-#include "diagnose/work_queue.hpp"
+#include "waits/work_queue.hpp"
 
 #include <algorithm>
+
+#include "waits/graph.hpp"
 
 namespace coldcase {
 namespace {
@@ -28,6 +30,28 @@ bool gets_next_item(const Facts& facts, ThreadId thread) {
     if (!is_own(facts.frames[f])) return false;  // somebody else's code blocks, called from there
   }
   return false;
+}
+
+WorkerCount count_workers(const Facts& facts, const PoolFact& pool) {
+  WorkerCount count;
+  for (const ProcessId worker : pool.workers) {
+    const ThreadId main = main_thread(facts, worker);
+    if (!facts.processes[worker.index].captured || !main.known()) continue;
+    ++(gets_next_item(facts, main) ? count.idle : count.busy);
+  }
+  count.unseen = pool.pids.size() - std::min(pool.pids.size(), count.idle + count.busy);
+  return count;
+}
+
+void settle_pools(Facts& facts) {
+  for (ResourceFact& resource : facts.resources) {
+    if (!resource.pool || resource.pool->missing == 0 || is_orphaned(resource)) continue;
+    const WorkerCount count = count_workers(facts, *resource.pool);
+    if (count.idle == 0 || count.busy > 0 || count.unseen > 0) continue;
+    resource.owner_unknown_code = "worker_died";
+    resource.owner_unknown_text =
+        "who had what is missing in hand is gone: the pool's workers all wait for new work";
+  }
 }
 
 bool has_nothing_to_feed(const Facts& facts, ThreadId thread) {

@@ -83,7 +83,7 @@ def build_driver(folder: str) -> None:
 
 def build_program(source: str, folder: str, variant: str, flags: Sequence[str] = ()) -> None:
     name, extension = os.path.splitext(os.path.basename(source))
-    compiler = ["g++", "-std=c++17"] if extension == ".cpp" else ["gcc"]
+    compiler = ["g++", "-std=c++20"] if extension == ".cpp" else ["gcc"]
     output = os.path.join(folder, variant, name)
     os.makedirs(os.path.dirname(output), exist_ok=True)
     run([*compiler, *VARIANTS[variant], *flags, "-Wall", "-Wextra", "-Wl,--build-id", "-o", output,

@@ -75,6 +75,7 @@ NATIVE: List[Case] = [
            dead("fork-orphaned-lock", "likely", only=("child",))),
     native("handlers", "mutex", dead("async-signal-reentry", "proved")),
     native("handlers", "allocator", dead("async-signal-reentry", "very_likely", edges=False)),
+    native("handlers", "timezone", dead("async-signal-reentry", "very_likely", edges=False)),
     native("handlers", "quiet", HEALTHY),
     native("handlers", "timer", View(("lost-wakeup",), "inconclusive", most="hypothesis")),
     native("loader", "join", dead("loader-lock-cycle", "proved")),
@@ -88,6 +89,9 @@ NATIVE: List[Case] = [
     native("rings", "at_exit", hung("exit-blocked", "likely")),
     native("rings", "busy_at_exit", HEALTHY),
     native("rings", "barrier", HEALTHY),
+    # Without its symbols a std::barrier is a futex like any other.
+    Case("rings", "short_barrier", [hung("lost-wakeup", "very_likely", most="very_likely")],
+         variants=("debug",)),
     # Who holds a spin lock is found where the compiler left the lock's address in reach.
     Case("rings", "spinning", [dead("spin-wait-cycle", "likely")], variants=("debug",)),
     # Who would change a polled word is what the code ahead of the blocked threads does.
@@ -129,6 +133,11 @@ PYTHON: List[Case] = [
            hung("lost-wakeup", "likely", most="likely", only=("parent",))),
     python("queues", "pool_joined", hung("lost-wakeup", "very_likely", most="very_likely"),
            hung("lost-wakeup", "likely", most="likely", only=("parent",))),
+    python("queues", "pool_first", hung("lost-wakeup", "very_likely", most="very_likely"),
+           View(("none",), "none", only=("parent",))),
+    python("queues", "pool_callback", hung("lost-wakeup", "very_likely", most="very_likely"),
+           hung("lost-wakeup", "very_likely", most="very_likely", only=("parent",))),
+    python("queues", "pool_two", HEALTHY, View(("none",), "none", only=("parent",))),
     python("queues", "pool_renewed", HEALTHY),
     python("queues", "pool_closing", HEALTHY),
     python("threads", "exit_worker", hung("exit-blocked", "likely")),
@@ -136,6 +145,9 @@ PYTHON: List[Case] = [
     python("threads", "exit_server", HEALTHY),
     python("threads", "event_main", HEALTHY),
     python("threads", "barrier", HEALTHY),
+    # Healthy too; what the handler does no core tells.
+    python("threads", "signal_worker", View(("lost-wakeup",), "inconclusive", most="hypothesis")),
+    python("threads", "timed_ring", HEALTHY),
     python("threads", "lost_event", hung("lost-wakeup", "likely")),
     python("threads", "hold_recv", hung("blocked-holder", "likely", more=True)),
     python("threads", "hold_timed_recv", HEALTHY),

@@ -100,6 +100,29 @@ TEST_CASE("nobody is left to signal", "[hang]") {
     process.handles_signals = false;
     CHECK(diagnosed_tree(lost).findings.at(0).confidence == Confidence::very_likely);
   }
+  SECTION("the worker holds a lock that who would signal needs") {
+    const ThreadId sender = lost.thread("sender");
+    const ResourceId session = lost.lock("mutex session");
+    lost.holds(lost.worker, session).waits(sender, session);
+    const Analysis analysis = diagnosed_tree(lost);
+    REQUIRE(patterns_of(analysis) == Words{"lost-wakeup"});
+    CHECK(analysis.findings[0].confidence == Confidence::very_likely);
+    CHECK(analysis.findings[0].threads.size() == 3);
+    CHECK(contains(analysis.findings[0].headline, "holds a lock that another thread waits for"));
+    CHECK(contains(analysis.findings[0].advice.front().text, "mutex session"));
+  }
+  SECTION("main joins, and Python handles a signal") {
+    lost.at(lost.orders).kind = lost.at(lost.worker).wait->kind = WaitKind::queue;
+    ProcessFact& process = lost.facts().processes[0];
+    process.runtimes.push_back({.kind = "cpython"});
+    CHECK(diagnosed_tree(lost).findings.at(0).confidence == Confidence::very_likely);
+    process.python_handlers = {"SIGINT", "SIGTERM"};  // which end it
+    CHECK(diagnosed_tree(lost).findings.at(0).confidence == Confidence::very_likely);
+    process.python_handlers = {"SIGTERM", "SIGUSR1"};
+    const Analysis analysis = diagnosed_tree(lost);
+    CHECK(analysis.findings.at(0).confidence == Confidence::hypothesis);
+    CHECK(contains(story_of(analysis), "handles SIGUSR1 in Python"));
+  }
   SECTION("a timer's thread waits with a timeout") {
     const ThreadId timer = lost.thread("timer");
     lost.waits(timer, lost.orders, {.ends = Ends::timeout});
@@ -109,6 +132,57 @@ TEST_CASE("nobody is left to signal", "[hang]") {
     const ThreadId server = lost.thread("server");
     lost.waits_in(server, lost.lock("socket", WaitKind::socket, ""), "accept4");
     CHECK(patterns_of(diagnosed_tree(lost)).empty());
+  }
+}
+
+// ---- permits and timeouts
+
+struct Permits : Tree {
+  ThreadId a = thread("a"), b = thread("b"), c = thread("c");
+  ResourceId slots = lock("semaphore slots", WaitKind::semaphore, "threading.BoundedSemaphore");
+
+  Permits() {
+    for (const ThreadId id : {a, b, c})
+      holds(id, slots, {.confidence = Confidence::likely}).waits(id, slots);
+  }
+};
+
+TEST_CASE("who holds a permit and wants one more", "[hang]") {
+  Permits permits;
+  SECTION("all holders do: one ring through them, no ring of one") {
+    const Analysis analysis = diagnosed_tree(permits);
+    REQUIRE(patterns_of(analysis) == Words{"lock-cycle"});
+    CHECK(analysis.findings[0].threads.size() == 3);
+    CHECK(contains(analysis.findings[0].headline, "3 threads each hold a permit"));
+  }
+  SECTION("one of them will give its own back") {
+    permits.at(permits.c).wait.reset();
+    permits.at(permits.c).state = ThreadState::running;
+    permits.at(permits.slots).waiters.pop_back();
+    CHECK(patterns_of(diagnosed_tree(permits)).empty());
+  }
+}
+
+TEST_CASE("a ring that timeouts open", "[hang]") {
+  Tree tree;
+  const ThreadId a = tree.thread("a"), b = tree.thread("b");
+  const ResourceId first = tree.lock("mutex first"), second = tree.lock("mutex second");
+  tree.holds(a, first).holds(b, second).waits(a, second).waits(b, first, {.ends = Ends::timeout});
+  const auto note = [&] {
+    const Analysis analysis = diagnosed_tree(tree);
+    CHECK(patterns_of(analysis).empty());
+    std::string text;
+    for (const Note& one : analysis.facts.notes)
+      if (one.code == "ring-with-timeout") text += one.text;
+    return text;
+  };
+  SECTION("is told, and is no deadlock") {
+    CHECK(contains(note(), "a timeout ends one of these waits"));
+  }
+  SECTION("who waits with a timeout holds nothing of the others'") {
+    tree.at(b).holds.clear();
+    tree.at(second).owners.clear();
+    CHECK(note().empty());
   }
 }
 

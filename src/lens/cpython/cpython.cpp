@@ -108,6 +108,7 @@ void look_at_cpython(const View& view, const PythonFacts& facts, const Pthreads&
   add_finalizers(context);
   add_tasks(context);
   add_finalization(context);
+  add_signal_handlers(context);
   add_labels(context);
 }
 

@@ -165,8 +165,7 @@ class Futures {
     const std::size_t thread = *pool.manager->core_thread;
     ResourceFact& fact = context_.ledger.resource(future);
     fact.details += ", in a ProcessPoolExecutor of " + counted(pool.processes, "process") +
-                    (pool.processes == 1 ? "" : "es") + " with " +
-                    std::to_string(pool.unfinished.size()) + " unfinished";
+                    " with " + std::to_string(pool.unfinished.size()) + " unfinished";
     fact.owner_unknown_text = "nobody owns it: a process of its pool has to finish it";
     add_feeder(future, thread, Confidence::very_likely,
                add_evidence(context_, future, thread, std::nullopt,

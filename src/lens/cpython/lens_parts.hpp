@@ -39,6 +39,7 @@ void add_multiprocessing_waits(LensContext& context);
 void add_finalizers(LensContext& context);
 void add_tasks(LensContext& context);
 void add_finalization(LensContext& context);
+void add_signal_handlers(LensContext& context);
 void add_labels(LensContext& context);
 
 // A Python function's frame as a report shows it.

@@ -1,6 +1,5 @@
 #include "lens/cpython/scan.hpp"
 
-#include <cstring>
 #include <set>
 
 #include "image/walk.hpp"
@@ -10,25 +9,6 @@ namespace coldcase::cpython {
 namespace {
 
 constexpr std::size_t most_states = 1'000;
-
-// Visits every aligned word of the module's writable memory until `visit` returns true.
-template <class Visit>
-void each_word(const View& view, const Module& module, Visit visit) {
-  for (const Range& part : writable_parts(view, module)) {
-    Addr at{(part.begin.value + 7) & ~std::uint64_t{7}};
-    while (at < part.end) {
-      const Bytes bytes = view.image.view(at, part.end.value - at.value);
-      std::size_t done = 0;
-      for (; done + 8 <= bytes.size(); done += 8) {
-        std::uint64_t word = 0;
-        std::memcpy(&word, bytes.data() + done, sizeof word);
-        if (visit(offset_by(at, static_cast<std::int64_t>(done)), word)) return;
-      }
-      // Past what is absent, page by page.
-      at = done > 0 ? offset_by(at, static_cast<std::int64_t>(done)) : Addr{(at.value | 4095) + 1};
-    }
-  }
-}
 
 std::set<std::uint64_t> blocks_of_threads(const View& view) {
   std::set<std::uint64_t> blocks;

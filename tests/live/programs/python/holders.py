@@ -360,6 +360,35 @@ def bounded_semaphore():
               kind="semaphore|python_condition")
 
 
+@scenario("lock-cycle", least="weaker")
+def last_permits():
+    """Of two, each with one that wants another: no ring of one waits for itself."""
+    permits = threading.BoundedSemaphore(2)
+    both = threading.Barrier(2)
+
+    def keep():
+        with permits:
+            says.holds(permits, sure="likely")
+            both.wait()
+            says.thread()
+            says.waits("semaphore|python_condition", permits)
+            with permits:
+                print("both")
+
+    def keeper():
+        keep()
+
+    def waiter():
+        keep()
+
+    first, second = says.start(keeper, waiter)
+    says.thread()
+    says.waits("thread_exit", then="keeper")
+    says.ready(3)
+    first.join()
+    second.join()
+
+
 @scenario("lock-cycle", least="silent")
 def semaphore_of_unknown_size():
     def take(lock, inside):

@@ -66,6 +66,25 @@ static void allocator(void) {
   churn();
 }
 
+// The C library's lock of its time zone, which no word of it names the owner of.
+static time_t now;
+
+enum { zone_line = __LINE__ + 3 };
+static __attribute__((noinline)) void on_tick(int signal) {
+  hits += signal;
+  hits += localtime(&now)->tm_sec;
+}
+
+static void timezone_lock(void) {
+  const struct itimerval often = {{0, 200}, {0, 200}};
+  tree_edge("main", "mutex", "main");
+  tree_ready("async-signal-reentry", "deadlock", 1);
+  signal(SIGALRM, on_tick);
+  setitimer(ITIMER_REAL, &often, NULL);
+  tree_site("main", "on_tick", __FILE__, zone_line, "futex");
+  for (;;) now += localtime(&now) != NULL;
+}
+
 // Healthy: the handler interrupts code that holds nothing of its own, and takes a free lock.
 static void on_usr2(int signal) {
   pthread_mutex_lock(&counters);
@@ -107,7 +126,8 @@ static void timer(void) {
 }
 
 static const struct TreeScenario scenarios[] = {
-    {"mutex", mutex}, {"allocator", allocator}, {"quiet", quiet}, {"timer", timer}, {NULL, NULL}};
+    {"mutex", mutex}, {"allocator", allocator}, {"timezone", timezone_lock},
+    {"quiet", quiet}, {"timer", timer},         {NULL, NULL}};
 
 int main(int count, char** words) {
   return tree_main(count, words, scenarios);

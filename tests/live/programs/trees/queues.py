@@ -207,6 +207,57 @@ def pool_killed() -> None:
         pool.map(die_in_second, range(6), 1)  # mark: wait for the pool
 
 
+def first_site() -> None:
+    if context.current_process()._identity[0] != 1:
+        pool_site()
+
+
+def die_in_first(number: int) -> int:
+    if context.current_process()._identity[0] == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.1)
+    return number
+
+
+def pool_first() -> None:
+    """The one that dies has the lowest number: without the others' cores nothing shows it."""
+    tree.edge("parent", "future")
+    tree.ready("lost-wakeup", "hang", 4)
+    with context.Pool(3, initializer=first_site) as pool:
+        tree.site("parent", "futex", "wait for the others")
+        pool.map(die_in_first, range(6), 1)  # mark: wait for the others
+
+
+def refuse(_result) -> None:
+    raise ValueError("not this one")
+
+
+def pool_callback() -> None:
+    """An exception in a callback ends the thread that takes the results of all."""
+    tree.edge("parent", "future")
+    tree.ready("lost-wakeup", "hang", 3)
+    with context.Pool(2, initializer=pool_site) as pool:
+        threading.excepthook = lambda _arguments: None
+        pool.apply_async(pool_square, (1,), callback=refuse)
+        time.sleep(0.5)
+        later = pool.apply_async(pool_square, (2,))
+        tree.site("parent", "futex", "wait for later")
+        later.get()  # mark: wait for later
+
+
+def pool_two() -> None:
+    """Healthy: two pools are made at the same time, and their workers' numbers alternate; one works on."""
+    tree.ready("none", "none", 2)
+    pools = []
+    makers = [threading.Thread(target=lambda: pools.append(context.Pool(4))) for _ in range(2)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    tree.site("parent", "futex", "wait for one of two")
+    pools[0].map(work_long, range(6), 1)  # mark: wait for one of two
+
+
 def pool_joined() -> None:
     """The same, where nobody looks at the results: the pool waits for them all the same."""
     tree.edge("parent", "future")
@@ -249,4 +300,5 @@ def pool_closing() -> None:
 tree.run({"orphaned_semaphore": orphaned_semaphore, "undrained": undrained, "alive": alive,
           "pipe_cycle": pipe_cycle, "answering": answering, "exit_child": exit_child,
           "pool_idle": pool_idle, "pool_killed": pool_killed, "pool_renewed": pool_renewed,
-          "pool_joined": pool_joined, "pool_closing": pool_closing})
+          "pool_joined": pool_joined, "pool_closing": pool_closing,
+          "pool_first": pool_first, "pool_callback": pool_callback, "pool_two": pool_two})

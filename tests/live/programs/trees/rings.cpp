@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <barrier>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
@@ -223,6 +224,25 @@ void barrier() {
   second.join();
 }
 
+// One party fewer than the barrier waits for.
+std::barrier<> parties(3);
+
+[[gnu::noinline]] void arrive(int number) {
+  SITE(number == 0 ? "first" : "second", "futex");
+  parties.arrive_and_wait();
+}
+
+void short_barrier() {
+  tree_edge("main", "thread_exit", "first");
+  tree_edge("first", "barrier", "");
+  tree_edge("second", "barrier", "");
+  tree_ready("lost-wakeup", "hang", 3);
+  std::thread first(arrive, 0), second(arrive, 1);
+  SITE("main", "futex");
+  first.join();
+  second.join();
+}
+
 // A spin lock held by a thread that waits for a mutex, whose holder spins for it.
 pthread_spinlock_t spin;
 
@@ -259,12 +279,10 @@ void spinning() {
 }
 
 const TreeScenario scenarios[] = {
-    {"three", three},         {"join_held", join_held},
-    {"join_each", join_each}, {"lost", lost},
-    {"promised", promised},   {"signalled", signalled},
-    {"at_exit", at_exit},     {"busy_at_exit", busy_at_exit},
-    {"barrier", barrier},     {"spinning", spinning},
-    {nullptr, nullptr},
+    {"three", three},       {"join_held", join_held},         {"join_each", join_each},
+    {"lost", lost},         {"promised", promised},           {"signalled", signalled},
+    {"at_exit", at_exit},   {"busy_at_exit", busy_at_exit},   {"barrier", barrier},
+    {"spinning", spinning}, {"short_barrier", short_barrier}, {nullptr, nullptr},
 };
 
 }  // namespace

@@ -262,8 +262,42 @@ def forked() -> None:
     os.waitpid(child, 0)  # mark: reap
 
 
+def take_job(jobs) -> None:
+    tree.site("worker", "futex", "take job")
+    while True:
+        jobs.get()  # mark: take job
+
+
+def signal_worker() -> None:
+    """Healthy: a signal's handler gives the worker its jobs, and main waits for its end."""
+    jobs = getattr(queue, "SimpleQueue", queue.Queue)()  # 3.7 on
+    signal.signal(signal.SIGUSR1, lambda *_: jobs.put("rotate"))
+    tree.ready("none", "none", 2)
+    worker = start(lambda: take_job(jobs), "worker")
+    tree.site("main", "futex", "join signalled")
+    worker.join()  # mark: join signalled
+
+
+def try_both(first, second, name: str, both: threading.Barrier) -> None:
+    with first:
+        both.wait()
+        tree.site(name, "futex", "try second")
+        while not second.acquire(timeout=3600):  # mark: try second
+            pass
+
+
+def timed_ring() -> None:
+    """A ring that timeouts open: no deadlock, and told in a note."""
+    both = threading.Barrier(2)
+    mine, theirs = threading.Lock(), threading.Lock()
+    tree.ready("none", "none", 2)
+    start(lambda: try_both(mine, theirs, "one", both), "one")
+    start(lambda: try_both(theirs, mine, "two", both), "two")
+
+
 tree.run({"exit_worker": exit_worker, "exit_pool": exit_pool, "exit_server": exit_server,
           "event_main": event_main, "barrier": barrier, "lost_event": lost_event,
           "hold_recv": hold_recv, "hold_timed_recv": hold_timed_recv, "hold_select": hold_select,
           "hold_short": hold_short, "run_child": run_child, "gil_pipe": gil_pipe, "alone": alone,
-          "join_held": join_held, "forked": forked})
+          "join_held": join_held, "forked": forked,
+          "signal_worker": signal_worker, "timed_ring": timed_ring})
