@@ -176,6 +176,37 @@ std::string handler_text(const ProcessFact& process) {
          (more ? " and others" : "") + " in Python.";
 }
 
+std::vector<Advice> advise(const Scene& scene, ThreadId waiter,
+                           const std::optional<Location>& location) {
+  const Wait& wait = *scene.thread(waiter).wait;
+  const ResourceFact* resource = awaited_by(scene, waiter);
+  const auto is = [&](std::string_view type) { return resource && is_type(*resource, type); };
+  if (is("queue.") && wait.mode == Mode::write)
+    return {
+        {"Find who should take items: did it end, perhaps by an exception? Let it end only "
+         "when the queue is done with, or give put() a timeout.",
+         location, ""}};
+  if (is("queue."))
+    return {
+        {"Find who should put items: did it end, perhaps by an exception, without a last item "
+         "that says so? Put that in a finally block, or give get() a timeout.",
+         location, ""}};
+  if (wait.kind == WaitKind::future)
+    return {
+        {"Find who has the work of that result: does it wait itself, or did it end without "
+         "setting result or exception?",
+         location, ""}};
+  if (wait.kind == WaitKind::barrier)
+    return {{"Compare the number of parties with the threads that are left: did one end, or never "
+             "begin?",
+             location, ""},
+            {"Arrive on every way out of each party, also on errors.", std::nullopt, ""}};
+  return {{"Find who should have signalled: did it signal before the waiter waited, or end without "
+           "doing so? Change the state under the lock, and wait in a loop that looks at it.",
+           location, ""},
+          {"Signal on every way out of the signalling thread, also on errors.", std::nullopt, ""}};
+}
+
 Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, ThreadId main) {
   Finding finding;
   finding.pattern = "lost-wakeup";
@@ -206,11 +237,7 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
                   (threads.size() > 1 ? ": all threads of the process wait for each other"
                                       : ": the process's only thread waits for it"));
   finding.location = Scene::location_of(scene.site_of(waiter));
-  finding.advice = {
-      {"Find who should have signalled: did it signal before the waiter waited, or end without "
-       "doing so? Change the state under the lock, and wait in a loop that looks at it.",
-       finding.location, ""},
-      {"Signal on every way out of the signalling thread, also on errors.", std::nullopt, ""}};
+  finding.advice = advise(scene, waiter, finding.location);
   if (const auto monitor = find_monitor(scene, finding.threads)) {
     StoryLine last = std::move(finding.story.back());  // nobody is left
     finding.story.pop_back();
@@ -226,6 +253,7 @@ std::vector<Finding> detect_lost_wakeup(const Scene& scene) {
   std::vector<Finding> findings = find_lost_orders(scene);
   for (Finding& finding : find_lost_results(scene)) findings.push_back(std::move(finding));
   for (Finding& finding : find_dead_loops(scene)) findings.push_back(std::move(finding));
+  for (Finding& finding : find_sleeping_loops(scene)) findings.push_back(std::move(finding));
   for (std::uint32_t p = 0; p < scene.facts.processes.size(); ++p) {
     const std::vector<ThreadId> threads = members(scene, {p});
     const ThreadId main = main_thread(scene.facts, {p});

@@ -32,5 +32,6 @@ std::uint64_t count_tasks(const Facts& facts, const std::vector<Ref>& parties);
 // What blocked-holder and lost-wakeup are among loops: told by those detectors.
 std::vector<Finding> find_blocked_loops(const Scene& scene);
 std::vector<Finding> find_dead_loops(const Scene& scene);
+std::vector<Finding> find_sleeping_loops(const Scene& scene);
 
 }  // namespace coldcase

@@ -240,7 +240,7 @@ void Answer::write_unknown(std::size_t named, Ledger& ledger) const {
                                   (candidates.empty() ? "" : "; " + list);
   } else if (!candidates.empty()) {
     resource.owner_unknown_code = "candidates";
-    resource.owner_unknown_text = "holder unknown, " + list;
+    resource.owner_unknown_text = list;
   }
 }
 

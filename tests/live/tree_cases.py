@@ -22,6 +22,7 @@ class Case:
     sure: Sequence[View] = ()  # with side-cars; as `bare` without
     python: bool = False
     needs: Optional[environments.Package] = None  # of Python programs
+    since: Sequence[int] = (3, 6)  # CPython
     dumps: Sequence[str] = BOTH
     variants: Sequence[str] = ("debug", "release")  # of native programs
 
@@ -48,8 +49,9 @@ def native(program: str, scenario: str, *bare: View, sure: Sequence[View] = ()) 
     return Case(program, scenario, bare, sure)
 
 
-def python(program: str, scenario: str, *bare: View, sure: Sequence[View] = ()) -> Case:
-    return Case(program, scenario, bare, sure, python=True)
+def python(program: str, scenario: str, *bare: View, sure: Sequence[View] = (),
+           since: Sequence[int] = (3, 6)) -> Case:
+    return Case(program, scenario, bare, sure, python=True, since=since)
 
 
 NATIVE: List[Case] = [
@@ -148,6 +150,11 @@ PYTHON: List[Case] = [
     # Healthy too; what the handler does no core tells.
     python("threads", "signal_worker", View(("lost-wakeup",), "inconclusive", most="hypothesis")),
     python("threads", "timed_ring", HEALTHY),
+    python("threads", "loop_unwoken", hung("lost-wakeup", "very_likely", most="very_likely"),
+           since=(3, 8)),
+    python("threads", "loop_lone", hung("lost-wakeup", "likely", most="likely"), since=(3, 8)),
+    python("threads", "loop_parked", HEALTHY),
+    python("threads", "loop_server", HEALTHY),
     python("threads", "lost_event", hung("lost-wakeup", "likely")),
     python("threads", "hold_recv", hung("blocked-holder", "likely", more=True)),
     python("threads", "hold_timed_recv", HEALTHY),

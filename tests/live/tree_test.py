@@ -130,7 +130,8 @@ def choose_pythons(everyone: bool) -> List[makecore.Python]:
 def pythons_of(case: tree_cases.Case, chosen: Sequence[makecore.Python],
                work: str) -> Sequence[makecore.Python]:
     if case.needs is None:
-        return chosen
+        return [python for python in chosen
+                if [int(part) for part in python.label.split()[0].split(".")[:2]] >= list(case.since)]
     folder = os.path.join(work, "environment-" + case.needs.module)
     return environments.pythons_with(case.needs, makecore.find_pythons(), folder)
 

@@ -245,6 +245,16 @@ std::string loop_type(const Objects& objects, Addr loop) {
 
 // BaseEventLoop keeps these in its dict. uvloop's keeps them in C: its deque is found among the
 // words of the object.
+// selectors.EpollSelector._fd_to_key (Lib/selectors.py, 3.6 to 3.15).
+static std::optional<std::uint64_t> count_files(const Objects& objects, Addr selector) {
+  const auto files = objects.find_attribute(selector, "_fd_to_key");
+  if (!files || !objects.has_flag(*files, flag_dict)) return std::nullopt;
+  std::uint64_t count = 0;
+  constexpr std::uint64_t most = 65'536;
+  objects.each_item(*files, [&](Addr, Addr) { return ++count < most; });
+  return count;
+}
+
 void fill_loop(const Objects& objects, const Pthreads& pthreads, EventLoop& loop) {
   if (loop.native()) {
     for (const Addr word : words_of(objects, loop.at)) {
@@ -257,6 +267,7 @@ void fill_loop(const Objects& objects, const Pthreads& pthreads, EventLoop& loop
     const std::string name = objects.read_str(key).value_or("");
     if (name == "_ready") loop.ready = value;
     if (name == "_scheduled") loop.timer_count = length_of(objects, value);
+    if (name == "_selector") loop.file_count = count_files(objects, value);
     if (name == "_closed") loop.closed = objects.read_int(value).value_or(0) != 0;
     if (name == "_thread_id") set_thread(objects, pthreads, loop, value);
     return true;

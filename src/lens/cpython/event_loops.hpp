@@ -18,7 +18,8 @@ struct EventLoop {
   std::optional<bool> closed;
   Addr ready;  // the deque of what is due; null: not readable
   std::optional<std::uint64_t> ready_count, timer_count;
-  Addr current;  // the task it runs at the moment
+  std::optional<std::uint64_t> file_count;  // that its selector watches
+  Addr current;                             // the task it runs at the moment
   bool native() const { return type.starts_with("uvloop."); }
 };
 

@@ -264,6 +264,8 @@ ResourceId loop_resource(LensContext& context, const EventLoop& loop) {
   if (loop.ready_count)
     fact.words.push_back({"ready", Addr{}, *loop.ready_count, "callbacks due to run"});
   if (loop.timer_count) fact.words.push_back({"scheduled", Addr{}, *loop.timer_count, "timers"});
+  if (loop.file_count)
+    fact.words.push_back({"registered", Addr{}, *loop.file_count, "files it watches"});
   if (loop.closed) fact.words.push_back({"closed", Addr{}, *loop.closed ? 1u : 0u, ""});
   if (loop.running == false) {
     fact.owner_unknown_code = loop.closed == true ? "loop_closed" : "loop_not_running";

@@ -254,8 +254,8 @@ void add_tasks(LensContext& context) {
     if (!layout) {
       if (find_global(context.objects(), interpreter.at, "asyncio.tasks", "Task"))
         context.ledger.add_note("asyncio-unread", Severity::warning,
-                                "asyncio is in this process, and the tasks of this version's are "
-                                "not read");
+                                "asyncio is in this process; its tasks are read from CPython 3.8 "
+                                "on: which of them hold or wait for what is not told");
       continue;
     }
     const EventLoops loops =

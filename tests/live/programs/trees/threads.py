@@ -1,4 +1,5 @@
 """One Python process: exits that wait, holders that wait outside, joins, forks, healthy twins."""
+import asyncio
 import concurrent.futures
 import ctypes
 import os
@@ -295,9 +296,83 @@ def timed_ring() -> None:
     start(lambda: try_both(theirs, mine, "two", both), "two")
 
 
+def run_loop(coroutine) -> None:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    tree.site("main", "epoll_wait", "run the loop")
+    loop.run_until_complete(coroutine)  # mark: run the loop
+
+
+async def consume(items) -> None:
+    while True:
+        await items.get()
+
+
+def loop_unwoken() -> None:
+    """Another thread puts an item into asyncio's queue: the task is due, and the loop sleeps on."""
+    taken = threading.Event()
+
+    async def main() -> None:
+        items = asyncio.Queue()
+
+        def feed() -> None:
+            time.sleep(0.3)
+            items.put_nowait("item")
+            tree.site("feeder", "futex", "fed")
+            taken.wait()  # mark: fed
+
+        start(feed, "feeder", True)
+        await consume(items)
+
+    tree.edge("main", "io")
+    tree.ready("lost-wakeup", "hang", 2)
+    run_loop(main())
+
+
+async def break_down(items) -> None:
+    await items.put(1)
+    raise ConnectionResetError("peer")
+
+
+def loop_lone() -> None:
+    """The producer ended by an exception that nobody looks at."""
+    async def main() -> None:
+        items = asyncio.Queue()
+        tasks = [asyncio.ensure_future(break_down(items)), asyncio.ensure_future(consume(items))]
+        await asyncio.wait(tasks)
+
+    tree.edge("main", "io")
+    tree.ready("lost-wakeup", "hang", 1)
+    run_loop(main())
+
+
+def loop_parked() -> None:
+    """Healthy: a coroutine that waits for the end, as programs park."""
+    async def main() -> None:
+        await asyncio.Event().wait()
+
+    tree.ready("none", "none", 1)
+    run_loop(main())
+
+
+def loop_server() -> None:
+    """Healthy: a consumer whose items come from clients."""
+    async def main() -> None:
+        items = asyncio.Queue()
+        server = await asyncio.start_server(lambda reader, writer: items.put_nowait(writer),
+                                            "127.0.0.1", 0)
+        await consume(items)
+        server.close()
+
+    tree.ready("none", "none", 1)
+    run_loop(main())
+
+
 tree.run({"exit_worker": exit_worker, "exit_pool": exit_pool, "exit_server": exit_server,
           "event_main": event_main, "barrier": barrier, "lost_event": lost_event,
           "hold_recv": hold_recv, "hold_timed_recv": hold_timed_recv, "hold_select": hold_select,
           "hold_short": hold_short, "run_child": run_child, "gil_pipe": gil_pipe, "alone": alone,
           "join_held": join_held, "forked": forked,
-          "signal_worker": signal_worker, "timed_ring": timed_ring})
+          "signal_worker": signal_worker, "timed_ring": timed_ring,
+          "loop_unwoken": loop_unwoken, "loop_lone": loop_lone, "loop_parked": loop_parked,
+          "loop_server": loop_server})
