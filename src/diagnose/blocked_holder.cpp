@@ -270,11 +270,18 @@ bool waits_for_answer(const ThreadFact& thread) {
   return std::ranges::find(calls, thread.wait->syscall_name) != calls.end();
 }
 
-// Somebody of this incident has the other end.
-bool is_fed_inside(const Scene& scene, ResourceId id) {
+// Somebody else of this incident has the other end.
+bool is_fed_inside(const Scene& scene, ResourceId id, ProcessId own) {
   return std::ranges::any_of(scene.resource(id).feeders, [&](const Owner& feeder) {
     const ProcessId process = feeder.by.as<RefKind::process>();
-    return !process.known() || scene.facts.processes[process.index].captured;
+    return !process.known() || (process != own && scene.facts.processes[process.index].captured);
+  });
+}
+
+// Its own process has: a program that calls itself.
+bool is_fed_by(const Scene& scene, ResourceId id, ProcessId own) {
+  return std::ranges::any_of(scene.resource(id).feeders, [&](const Owner& feeder) {
+    return feeder.by.as<RefKind::process>() == own;
   });
 }
 
@@ -300,7 +307,7 @@ std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
   const Frame* site = scene.site_of(waiter);
   const ThreadFact& thread = scene.thread(waiter);
   const ResourceId other_end = thread.wait->on.front().as<RefKind::resource>();
-  const bool inside = other_end.known() && is_fed_inside(scene, other_end);
+  const bool inside = other_end.known() && is_fed_inside(scene, other_end, process);
   const bool told_end = other_end.known() && (scene.resource(other_end).connection ||
                                               !scene.resource(other_end).feeders.empty());
   if (site == nullptr || !site->in_app.value_or(false) || inside) return std::nullopt;
@@ -316,6 +323,9 @@ std::optional<Finding> lone_waiter(const Scene& scene, ProcessId process) {
       {scene.name_of(waiter) + " " + what_it_does(scene, waiter) + where_of(scene, waiter) + ".",
        thread.wait->evidence}};
   tell_other_end(scene, *thread.wait, finding);
+  if (other_end.known() && is_fed_by(scene, other_end, process))
+    finding.story.push_back(
+        {"The other end is open in this process itself: it waits for its own answer.", {}});
   finding.story.push_back(
       {"No other thread of the process runs: it goes on when the other end answers, and waits for "
        "ever when that never happens.",

@@ -7,18 +7,36 @@
 namespace coldcase {
 namespace {
 
+bool is_network(const Scene& scene, ThreadId id) {
+  const auto& wait = scene.thread(id).wait;
+  const ResourceId on =
+      wait && wait->on.size() == 1 ? wait->on.front().as<RefKind::resource>() : ResourceId{};
+  return on.known() && scene.label_of(on).starts_with("a TCP");
+}
+
 Finding finish(Finding finding, const Scene& scene, ThreadId first, ThreadId second) {
+  const bool network = is_network(scene, first) && is_network(scene, second);
   finding.headline = as_headline(site_name(scene, first) + " and " + site_name(scene, second) +
-                                 " wait for each other through pipes: neither will act first");
+                                 " wait for each other through " + (network ? "TCP" : "pipes") +
+                                 ": neither will act first");
   finding.advice = {
       {"Decide who speaks first: one side has to write (or read) before it waits for the other.",
-       finding.location, ""},
+       finding.location, ""}};
+  if (network) {
+    finding.advice.push_back(
+        {"Look at what ends a message: does one side wait for more of it (a line's end, a length) "
+         "than the other has sent? Give the reads a timeout.",
+         std::nullopt, ""});
+    return finding;
+  }
+  finding.advice.push_back(
       {"If a side writes much before it reads, the pipe fills up (64 KiB): read while writing, for "
        "example with communicate() or poll().",
-       std::nullopt, ""},
+       std::nullopt, ""});
+  finding.advice.push_back(
       {"Close the ends a process does not use: a pipe whose writing end is open somewhere never "
        "ends.",
-       std::nullopt, ""}};
+       std::nullopt, ""});
   return finding;
 }
 
@@ -132,8 +150,12 @@ Finding alone(const Scene& scene, const Ring& ring) {
       {"No other process here has the other end open, and every thread of its own waits, too.",
        {}});
   const auto& wait = scene.thread(ring.steps.front().thread).wait;
+  const bool network = is_network(scene, ring.steps.front().thread);
   finding.advice = {
-      {wait && wait->mode == Mode::write
+      {network
+           ? "A program that asks its own server needs a thread that is free to answer: let the "
+             "server take requests in threads of its own, and give the call a timeout."
+       : wait && wait->mode == Mode::write
            ? "Let another thread or process read it, and close the reading end where nobody does: "
              "then a write fails (EPIPE) instead of waiting for ever."
            : "Close the end of a pipe or socket pair that the process does not use: then a read "

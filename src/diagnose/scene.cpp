@@ -158,6 +158,14 @@ std::string taken_in(const Scene& scene, ThreadId id, ResourceId resource) {
   return {};
 }
 
+// The number in its label is that of the descriptor in the waiter's process.
+static std::string other_end_of(const ResourceFact& resource) {
+  const std::string& label = resource.label;
+  if (label.starts_with("a pipe (")) return "that pipe";
+  if (label.starts_with("a socket (")) return "that socket";
+  return label.starts_with("a TCP socket ") ? "that connection" : label;
+}
+
 std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, ThreadId next) {
   if (!step.resource.known()) return std::nullopt;
   const ResourceFact& resource = scene.resource(step.resource);
@@ -177,11 +185,8 @@ std::optional<StoryLine> tell_claim(const Scene& scene, const RingStep& step, Th
                                                   : " is the one to write to ";
   }
   const std::string where = gil ? std::string() : taken_in(scene, next, step.resource);
-  // Its number is that of the descriptor in the waiter's process.
-  const bool ends = step.fed && step.process.known();
-  const std::string what = ends && resource.label.starts_with("a pipe (")     ? "that pipe"
-                           : ends && resource.label.starts_with("a socket (") ? "that socket"
-                                                                              : resource.label;
+  const std::string what =
+      step.fed && step.process.known() ? other_end_of(resource) : resource.label;
   return StoryLine{who + does + what + where + ".", claim.evidence};
 }
 

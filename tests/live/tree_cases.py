@@ -166,6 +166,8 @@ PYTHON: List[Case] = [
     python("threads", "gil_pipe", hung("blocked-holder", "likely", most="likely"),
            sure=[hung("blocked-holder", "proved")]),
     python("threads", "alone", hung("blocked-holder", "likely", more=True)),
+    python("threads", "self_answer", hung("blocked-holder", "likely", most="likely", more=True),
+           sure=[dead("pipe-cycle", "very_likely", most="very_likely", edges=False)]),
     python("threads", "join_held", dead("join-cycle", "likely")),
     python("threads", "forked", dead("fork-orphaned-lock", "likely")),
 ]

@@ -263,6 +263,27 @@ def forked() -> None:
     os.waitpid(child, 0)  # mark: reap
 
 
+def read_rest(server) -> None:
+    connection = server.accept()[0]
+    connection.recv(5)
+    tree.site("server", "recvfrom", "await rest")
+    connection.recv(100)  # mark: await rest
+
+
+def self_answer() -> None:
+    """main asks its own server, which waits for the rest of the question."""
+    server = socket.socket()
+    server.bind(("127.0.0.1", 0))
+    server.listen()
+    tree.edge("main", "socket")
+    tree.ready("blocked-holder", "hang", 2)
+    start(lambda: read_rest(server), "server", True)
+    client = socket.create_connection(server.getsockname())
+    client.sendall(b"GET /")
+    tree.site("main", "recvfrom", "await own answer")
+    client.recv(100)  # mark: await own answer
+
+
 def take_job(jobs) -> None:
     tree.site("worker", "futex", "take job")
     while True:
@@ -373,6 +394,6 @@ tree.run({"exit_worker": exit_worker, "exit_pool": exit_pool, "exit_server": exi
           "hold_recv": hold_recv, "hold_timed_recv": hold_timed_recv, "hold_select": hold_select,
           "hold_short": hold_short, "run_child": run_child, "gil_pipe": gil_pipe, "alone": alone,
           "join_held": join_held, "forked": forked,
-          "signal_worker": signal_worker, "timed_ring": timed_ring,
+          "signal_worker": signal_worker, "timed_ring": timed_ring, "self_answer": self_answer,
           "loop_unwoken": loop_unwoken, "loop_lone": loop_lone, "loop_parked": loop_parked,
           "loop_server": loop_server})
