@@ -12,7 +12,7 @@ namespace {
 
 struct Waiting {
   std::vector<std::size_t> ranks;
-  std::set<std::size_t> late;  // who is not in it and can still come
+  std::set<std::size_t> late;  // who is not in it and may still come
 };
 
 std::vector<std::int64_t> numbers_of(const MpiJob& job, const auto& ranks) {
@@ -61,8 +61,8 @@ Finding make_finding(const Scene& scene, const MpiJob& job, const Waiting& waiti
   }
   finding.headline =
       as_headline(waiters + " for " + ranks_text(numbers_of(job, waiting.late)) +
-                  (site.empty() ? "" : ", now in " + site) + ", which can still come");
-  finding.summary.push_back("Who is not there yet can still come: this is a wait, no deadlock.");
+                  (site.empty() ? "" : ", now in " + site) + ", which may still come");
+  finding.summary.push_back("Who is not there yet may still come: this is a wait, no deadlock.");
   finding.location = Scene::location_of(scene.site_of(job.ranks[*waiting.late.begin()].thread));
   finding.advice = {
       {"If it stays so, take the cores again a minute later and compare where the "

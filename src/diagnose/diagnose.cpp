@@ -70,7 +70,7 @@ constexpr std::array table{
              "Ranks of an MPI job wait in a ring for messages of each other.",
              "cores of the ranks, and each one's unfinished message", detect_message_cycle},
     Detector{"collective-wait", FindingKind::info,
-             "Ranks of an MPI job wait in a collective for one that can still come.",
+             "Ranks of an MPI job wait in a collective for one that may still come.",
              "cores of the ranks", detect_collective_wait},
     Detector{"after-finalization", FindingKind::hang,
              "The interpreter is ending and cut threads off, or killed the process doing so, and "

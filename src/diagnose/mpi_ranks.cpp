@@ -101,7 +101,7 @@ void wait_for_message(const Scene& scene, std::size_t self, MpiJob& job) {
 }
 
 // Stuck is who waits for a rank that is stuck; at first all who wait are taken to be, then those
-// go whose partners can still come.
+// go whose partners may still come.
 void find_stuck(MpiJob& job) {
   for (MpiRank& rank : job.ranks) rank.stuck = rank.doing != Doing::free;
   for (bool changed = true; changed;) {

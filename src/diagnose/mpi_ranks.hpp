@@ -13,7 +13,7 @@ enum class Doing : std::uint8_t {
   collective,  // waits in a call that every rank of a communicator has to enter
   message,     // waits in MPI for one or some other ranks
   blocked,     // in no call of MPI that waits: held up by something without end
-  free,        // runs, or waits for what can still come
+  free,        // runs, or waits for what may still come
 };
 
 struct MpiRank {

@@ -178,8 +178,8 @@ std::string quiet_headline(Analysis& analysis) {
     return "all threads wait for the process itself to wake them: a signal's handler alone could";
   const bool blocked = std::ranges::any_of(
       facts.threads, [](const ThreadFact& t) { return t.state == ThreadState::blocked; });
-  return blocked ? "every wait can still end: no threads wait for each other without a timeout"
-                 : "every waiting thread waits for work, time or others that can still come";
+  return blocked ? "every wait may still end: no threads wait for each other without a timeout"
+                 : "every waiting thread waits for work, time or others that may still come";
 }
 
 void judge_without_finding(Analysis& analysis) {

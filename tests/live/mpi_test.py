@@ -56,7 +56,7 @@ CASES = [
     Case("messages", 2, OPEN_MPI, "gcore", "message-cycle", "deadlock", "likely"),
     Case("python", 2, OPEN_MPI, "gcore", "collective-mismatch", "deadlock"),
     Case("python", 2, OPEN_MPI, "kernel", "collective-mismatch", "deadlock"),
-    # Healthy: somebody who runs can still come.
+    # Healthy: somebody who runs may still come.
     Case("compute", 4, OPEN_MPI, "gcore", "collective-wait", "none", "very_likely"),
     Case("compute", 2, MPICH, "kernel", "collective-wait", "none", "very_likely"),
     Case("server", 2, OPEN_MPI, "gcore", "none", "none"),
