@@ -52,14 +52,27 @@ std::vector<std::string> waking_handlers(const ProcessFact& process) {
   return names;
 }
 
+// Handlers that end a program in order set an event for that, or notify; they seldom make items for
+// a queue, or come to a barrier.
+static ByHandler may_end_by_python(const Facts& facts, const ProcessFact& process,
+                                   const Wait& wait) {
+  if (!process.python_handlers || process.python_handlers->empty() || !is_signal_kind(wait.kind) ||
+      wait.kind == WaitKind::barrier)
+    return ByHandler::no;
+  if (!waking_handlers(process).empty()) return ByHandler::yes;
+  const ResourceId on = wait.on.empty() ? ResourceId{} : wait.on.front().as<RefKind::resource>();
+  if (!on.known()) return ByHandler::no;
+  static constexpr std::array types{std::string_view("threading.Event"),
+                                    std::string_view("threading.Condition"),
+                                    std::string_view("queue.SimpleQueue")};
+  const std::string& type = facts.resources[on.index].implementation;
+  return std::ranges::find(types, type) != types.end() ? ByHandler::yes : ByHandler::no;
+}
+
 ByHandler may_end_by_handler(const Facts& facts, const ThreadFact& thread) {
   const ProcessFact& process = facts.processes[thread.process.index];
   if (!thread.wait) return ByHandler::no;
-  if (is_python(process))
-    return is_signal_kind(thread.wait->kind) && thread.wait->kind != WaitKind::barrier &&
-                   !waking_handlers(process).empty()
-               ? ByHandler::yes
-               : ByHandler::no;
+  if (is_python(process)) return may_end_by_python(facts, process, *thread.wait);
   if (!process.handles_signals.value_or(false)) return ByHandler::no;
   if (thread.wait->kind == WaitKind::semaphore || thread.wait->kind == WaitKind::futex)
     return ByHandler::yes;

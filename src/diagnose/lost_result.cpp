@@ -32,13 +32,18 @@ std::vector<EvidenceId> evidence_about(const Scene& scene, ResourceId id) {
 }
 
 // Who is at work may have all that is missing in hand: then the one that died had nothing.
-Confidence sureness(const ResourceFact& result, const WorkerCount& count) {
-  if (result.owner_unknown_code == "handler_ended") return Confidence::very_likely;
+Confidence sureness(const Facts& facts, const ResourceFact& result, const WorkerCount& count) {
+  if (result.owner_unknown_code != "worker_died") return Confidence::very_likely;
   if (count.busy > 0) return Confidence::hypothesis;
-  return count.idle > 0 && count.unseen == 0 ? Confidence::very_likely : Confidence::likely;
+  return count.idle > 0 && count.unseen == 0 && has_side_cars(facts) ? Confidence::very_likely
+                                                                     : Confidence::likely;
 }
 
 std::string text_of(const ResourceFact& result, const WorkerCount& count) {
+  if (result.owner_unknown_code == "pool_terminated")
+    return "terminate() ends its workers and threads, and so does leaving a with block of the "
+           "pool: "
+           "what was not done by then never is.";
   if (result.owner_unknown_code == "handler_ended")
     return "An exception ends that thread: one in a callback of this pool, or a result that could "
            "not be unpickled. A child that fork made never has it.";
@@ -69,7 +74,14 @@ void advise_worker(bool joins, Finding& finding) {
        finding.location, "https://github.com/python/cpython/issues/66587"}};
 }
 
-void advise_handler(Finding& finding) {
+void advise_handler(bool terminated, Finding& finding) {
+  if (terminated) {
+    finding.advice = {
+        {"get() all results before the with block of the pool is left, or close() and "
+         "join() the pool first.",
+         finding.location, ""}};
+    return;
+  }
   finding.advice = {
       {"Look in the program's standard error for the exception that ended the thread "
        "\"_handle_results\".",
@@ -85,31 +97,33 @@ void advise_handler(Finding& finding) {
 
 std::vector<Finding> find_lost_results(const Scene& scene) {
   std::vector<Finding> findings;
-  for (Orphan& orphan : find_orphans(scene, {"worker_died", "handler_ended"})) {
+  for (Orphan& orphan : find_orphans(scene, {"worker_died", "handler_ended", "pool_terminated"})) {
     std::erase_if(orphan.behind, [&](ThreadId id) { return is_pools_own(scene, id); });
     const ResourceFact& result = scene.resource(orphan.lock);
     const ThreadId waiter = orphan.waiters.front();
     const WorkerCount count =
         result.pool ? count_workers(scene.facts, *result.pool) : WorkerCount{};
     const bool joins = result.implementation.ends_with("multiprocessing.Pool");
-    const bool handler = result.owner_unknown_code == "handler_ended";
-    Finding finding = orphan_finding(scene, orphan, "lost-wakeup", sureness(result, count));
+    const bool terminated = result.owner_unknown_code == "pool_terminated";
+    const bool handler = terminated || result.owner_unknown_code == "handler_ended";
+    Finding finding =
+        orphan_finding(scene, orphan, "lost-wakeup", sureness(scene.facts, result, count));
     finding.kind = FindingKind::hang;
     finding.headline = as_headline(
         site_name(scene, waiter) +
-        (handler ? " waits for a multiprocessing.Pool that no longer takes results"
-         : joins ? " joins a multiprocessing.Pool whose work died with a worker"
-                 : " waits for a result that died with a worker of its multiprocessing.Pool"));
+        (terminated ? " waits for a result of a multiprocessing.Pool that was terminated"
+         : handler  ? " waits for a multiprocessing.Pool that no longer takes results"
+         : joins    ? " joins a multiprocessing.Pool whose work died with a worker"
+                    : " waits for a result that died with a worker of its multiprocessing.Pool"));
     finding.story.push_back({result.label + ": " + result.owner_unknown_text + ".",
                              evidence_about(scene, orphan.lock)});
     finding.story.push_back({text_of(result, count), {}});
     finding.summary = {finding.story.front().text, finding.story[finding.story.size() - 2].text,
                        handler ? "The pool tells nobody: the wait never ends."
-                               : "A Pool replaces a worker that died and tells nobody: the wait "
-                                 "never ends."};
+                               : "A Pool tells nobody of a worker that died: the wait never ends."};
     finding.location = Scene::location_of(scene.site_of(waiter));
     if (handler)
-      advise_handler(finding);
+      advise_handler(terminated, finding);
     else
       advise_worker(joins, finding);
     findings.push_back(std::move(finding));

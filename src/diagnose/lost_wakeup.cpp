@@ -148,11 +148,10 @@ void tell_monitor(const Scene& scene, const Monitor& monitor, Finding& finding) 
       site_name(scene, monitor.thread) + " waits to be woken while it holds a lock that " +
       (more == 0 ? "another thread waits" : counted(more + 1, "thread") + " wait") +
       " for: nobody is left to wake it");
-  finding.advice.insert(finding.advice.begin(),
-                        {"Do not wait for a signal while holding " + label +
-                             ": a condition gives back its own lock alone, and who would signal "
-                             "takes this one first.",
-                         Scene::location_of(scene.site_of(monitor.thread)), ""});
+  finding.advice.push_back({"Do not wait for a signal while holding " + label +
+                                ": a condition gives back its own lock alone, and who would signal "
+                                "takes this one first.",
+                            Scene::location_of(scene.site_of(monitor.thread)), ""});
 }
 
 std::string nobody_text(std::size_t threads) {
@@ -166,6 +165,7 @@ std::string nobody_text(std::size_t threads) {
 
 std::string handler_text(const ProcessFact& process) {
   std::vector<std::string> names = waking_handlers(process);
+  if (names.empty() && process.python_handlers) names = *process.python_handlers;
   if (names.empty())
     return "Unless a handler for a signal does: the program takes signals, and no core tells "
            "which.";
@@ -225,6 +225,8 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
   if (handler || parked || ended_by_handler(ByHandler::forbidden))
     finding.confidence = Confidence::likely;
   if (reached) finding.confidence = Confidence::hypothesis;
+  if (const auto monitor = find_monitor(scene, finding.threads))
+    tell_monitor(scene, *monitor, finding);
   finding.story.push_back({nobody_text(threads.size()), {}});
   if (reached)
     finding.story.push_back(
@@ -232,18 +234,14 @@ Finding make_finding(const Scene& scene, const std::vector<ThreadId>& threads, T
   finding.summary = {finding.story.front().text, nobody_text(threads.size())};
   if (reached) finding.summary.push_back(finding.story.back().text);
   const ThreadId waiter = missed_by(scene, finding, main);
-  finding.headline =
-      as_headline("Nobody is left to " + missing_act(scene, waiter) +
-                  (threads.size() > 1 ? ": all threads of the process wait for each other"
-                                      : ": the process's only thread waits for it"));
+  if (finding.headline.empty())
+    finding.headline =
+        as_headline("Nobody is left to " + missing_act(scene, waiter) +
+                    (threads.size() > 1 ? ": all threads of the process wait for each other"
+                                        : ": the process's only thread waits for it"));
   finding.location = Scene::location_of(scene.site_of(waiter));
-  finding.advice = advise(scene, waiter, finding.location);
-  if (const auto monitor = find_monitor(scene, finding.threads)) {
-    StoryLine last = std::move(finding.story.back());  // nobody is left
-    finding.story.pop_back();
-    tell_monitor(scene, *monitor, finding);
-    finding.story.push_back(std::move(last));
-  }
+  for (Advice& advice : advise(scene, waiter, finding.location))
+    finding.advice.push_back(std::move(advice));
   return finding;
 }
 

@@ -24,17 +24,6 @@ std::vector<EvidenceId> evidence_about(const Scene& scene, ResourceId id) {
   return found;
 }
 
-// Side-cars name every child: with one beside each core, a process that was not dumped is known.
-// Without them the holder may be one that nobody thought of.
-bool tree_is_known(const Facts& facts) {
-  return std::ranges::all_of(facts.processes, [&](const ProcessFact& process) {
-    const ProcessId id{static_cast<std::uint32_t>(&process - facts.processes.data())};
-    return !process.captured || std::ranges::any_of(facts.inputs, [&](const InputFact& input) {
-      return input.kind == InputKind::sidecar && input.process == id;
-    });
-  });
-}
-
 // Idle workers of a pool look the same when the one among them that reads the queue was not dumped.
 Confidence sureness(const Scene& scene, const Orphan& orphan) {
   const ResourceFact& lock = scene.resource(orphan.lock);
@@ -47,7 +36,7 @@ Confidence sureness(const Scene& scene, const Orphan& orphan) {
     return !process.captured && process.fate != Fate::exited && process.fate != Fate::killed;
   });
   if (absent) return Confidence::hypothesis;
-  return lock.at.size() > 1 && tree_is_known(scene.facts) ? Confidence::very_likely
+  return lock.at.size() > 1 && has_side_cars(scene.facts) ? Confidence::very_likely
                                                           : Confidence::likely;
 }
 
@@ -94,7 +83,7 @@ std::vector<Finding> detect_orphaned_semaphore(const Scene& scene) {
            "dies.",
            std::nullopt, ""}};
     }
-    if (!tree_is_known(scene.facts)) {
+    if (!has_side_cars(scene.facts)) {
       finding.advice.push_back(
           {"To be surer, take all of its processes with  coldcase capture PID "
            "--tree : the side-cars tell whether one is missing here.",

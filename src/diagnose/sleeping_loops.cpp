@@ -15,14 +15,28 @@ std::optional<std::uint64_t> word_of(const ResourceFact& loop, std::string_view 
   return at == loop.words.end() ? std::nullopt : std::optional(at->value);
 }
 
-// In its selector, until a file or another thread wakes it.
-bool sleeps_in_selector(const ThreadFact& thread) {
-  static constexpr std::array<std::string_view, 8> calls{
-      "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll",
-      "ppoll",      "select",      "pselect6",     "pselect"};
-  return thread.wait && thread.wait->ends != Ends::timeout &&
-         thread.state != ThreadState::running && thread.state != ThreadState::spinning &&
-         std::ranges::find(calls, thread.wait->syscall_name) != calls.end();
+// In the selector of its own loop, until a file or another thread wakes it: select() of
+// Lib/selectors.py, called by BaseEventLoop._run_once. A callback may poll as well.
+bool sleeps_in_selector(const Scene& scene, ThreadId id) {
+  const ThreadFact& thread = scene.thread(id);
+  if (!thread.wait || thread.wait->ends == Ends::timeout || !thread.stack.known() ||
+      thread.state == ThreadState::running || thread.state == ThreadState::spinning ||
+      !thread.wait->syscall_name.starts_with("epoll_"))
+    return false;
+  const auto is = [](const Frame& frame, std::string_view function, std::string_view file) {
+    const std::string& name = frame.function;  // qualified from 3.11 on
+    return (name == function || name.ends_with("." + std::string(function))) &&
+           frame.file.ends_with(file);
+  };
+  bool selects = false;
+  for (const std::uint32_t f : scene.facts.stacks[thread.stack.index].frames) {
+    const Frame& frame = scene.facts.frames[f];
+    if (frame.kind != FrameKind::python) continue;
+    if (selects) return is(frame, "_run_once", "asyncio/base_events.py");
+    selects = is(frame, "select", "/selectors.py");
+    if (!selects) return false;
+  }
+  return false;
 }
 
 // Of the process: all but the loop's own thread.
@@ -45,6 +59,7 @@ bool rests(const ThreadFact& thread) {
 struct Tasks {
   std::vector<TaskId> due, waiting;
   bool running = false;
+  bool parked = false;  // one waits for an event or a bare future, as programs do until Ctrl-C
 };
 
 // A wait that another task, or thread, has to end by an act: not one in which programs park.
@@ -57,6 +72,14 @@ bool wants_an_act(const Scene& scene, const TaskFact& task) {
          resource.kind != WaitKind::future && resource.implementation != "asyncio.Event";
 }
 
+bool is_parked(const Scene& scene, const TaskFact& task) {
+  if (!task.wait || task.wait->on.size() != 1) return false;
+  const ResourceId on = task.wait->on.front().as<RefKind::resource>();
+  return !on.known() ? task.wait->on.front().as<RefKind::task>() == TaskId{}
+                     : scene.resource(on).kind == WaitKind::future ||
+                           scene.resource(on).implementation == "asyncio.Event";
+}
+
 Tasks tasks_of(const Scene& scene, ThreadId thread, ResourceId loop) {
   Tasks tasks;
   for (std::uint32_t i = 0; i < scene.facts.tasks.size(); ++i) {
@@ -64,6 +87,7 @@ Tasks tasks_of(const Scene& scene, ThreadId thread, ResourceId loop) {
     if (task.thread != thread || task.loop != loop) continue;
     tasks.running = tasks.running || task.state == TaskState::running;
     if (task.state == TaskState::ready) tasks.due.push_back({i});
+    tasks.parked = tasks.parked || is_parked(scene, task);
     if (wants_an_act(scene, task)) tasks.waiting.push_back({i});
   }
   return tasks;
@@ -177,10 +201,12 @@ std::vector<Finding> find_sleeping_loops(const Scene& scene) {
     if (own == scene.facts.tasks.end() || !own->thread.known()) continue;
     const ThreadId thread = own->thread;
     const Tasks tasks = tasks_of(scene, thread, {r});
-    if (tasks.running || !sleeps_in_selector(scene.thread(thread))) continue;
-    if (!tasks.due.empty() && all_others(scene, thread, rests))
+    if (tasks.running || !sleeps_in_selector(scene, thread)) continue;
+    if (!tasks.due.empty() && word_of(loop, "ready").value_or(0) > 0 &&
+        all_others(scene, thread, rests))
       findings.push_back(make_unwoken(scene, thread, tasks.due));
-    else if (tasks.due.empty() && !tasks.waiting.empty() && nothing_wakes(scene, thread, loop))
+    else if (tasks.due.empty() && !tasks.waiting.empty() && !tasks.parked &&
+             nothing_wakes(scene, thread, loop))
       findings.push_back(make_lone(scene, thread, tasks.waiting));
   }
   return findings;

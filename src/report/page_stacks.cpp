@@ -189,7 +189,8 @@ class StackWriter {
     if (resource.owners.size() > 3) names.push_back("and others");
     if (!names.empty()) return ", held by " + join(names, ", ");
     const std::string& code = resource.owner_unknown_code;
-    if (code == "not_held" || code == "worker_died" || code == "handler_ended")
+    if (code == "not_held" || code == "worker_died" || code == "handler_ended" ||
+        code == "pool_terminated")
       return ": " + resource.owner_unknown_text;
     if (!resource.owner_unknown_text.empty())
       return ", holder unknown: " + resource.owner_unknown_text;

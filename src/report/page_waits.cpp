@@ -59,7 +59,7 @@ std::string relation_text(Relation relation) {
 std::string nobody_text(const ResourceFact& resource) {
   const std::string& code = resource.owner_unknown_code;
   if (code == "not_held" || code == "order_lost" || code == "worker_died" ||
-      code == "handler_ended")
+      code == "handler_ended" || code == "pool_terminated")
     return "nobody";
   if (code == "no_owner") return "nobody yet";
   if (code == "owner_ended" || code == "owner_died" || code == "no_living_holder")

@@ -219,11 +219,11 @@ bool Ring::contains(ThreadId thread) const {
 }
 
 bool is_orphaned(const ResourceFact& resource) {
-  static constexpr std::array<std::string_view, 13> orphans{
+  static constexpr std::array<std::string_view, 14> orphans{
       "owner_ended",      "owner_before_fork",  "owner_in_parent", "no_living_holder",
       "owner_died",       "team_not_copied",    "team_in_parent",  "holder_not_copied",
       "holder_in_parent", "helpers_not_copied", "order_lost",      "worker_died",
-      "handler_ended"};
+      "handler_ended",    "pool_terminated"};
   return resource.owners.empty() &&
          std::ranges::find(orphans, resource.owner_unknown_code) != orphans.end();
 }
@@ -259,6 +259,15 @@ bool has_several_processes(const Facts& facts) {
     if (captured > 1) return true;
   }
   return false;
+}
+
+bool has_side_cars(const Facts& facts) {
+  return std::ranges::all_of(facts.processes, [&](const ProcessFact& process) {
+    const ProcessId id{static_cast<std::uint32_t>(&process - facts.processes.data())};
+    return !process.captured || std::ranges::any_of(facts.inputs, [&](const InputFact& input) {
+      return input.kind == InputKind::sidecar && input.process == id;
+    });
+  });
 }
 
 ThreadId main_thread(const Facts& facts, ProcessId process) {

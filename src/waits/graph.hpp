@@ -69,6 +69,11 @@ bool may_be_shared(const Facts& facts, const ResourceFact& resource);
 // More than one process has a core here: threads are told with theirs.
 bool has_several_processes(const Facts& facts);
 
+// Each core has a side-car: all are of one moment (capture stops the processes first), and a child
+// that was not dumped is known. Cores taken one after the other may contradict each other, and a
+// process that nobody thought of may be missing.
+bool has_side_cars(const Facts& facts);
+
 // The thread a process ends with: its first.
 ThreadId main_thread(const Facts& facts, ProcessId process);
 

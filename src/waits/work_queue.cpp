@@ -32,18 +32,32 @@ bool gets_next_item(const Facts& facts, ThreadId thread) {
   return false;
 }
 
+// The pool's own get: worker() of multiprocessing/pool.py called it, no function of a task.
+static bool gets_next_task(const Facts& facts, ThreadId thread) {
+  if (!gets_next_item(facts, thread)) return false;
+  bool got = false;
+  for (const std::uint32_t f : facts.stacks[facts.threads[thread.index].stack.index].frames) {
+    const Frame& frame = facts.frames[f];
+    if (frame.kind != FrameKind::python) continue;
+    if (got) return frame.function == "worker" && frame.file.ends_with("multiprocessing/pool.py");
+    got = is_get(frame);
+  }
+  return false;
+}
+
 WorkerCount count_workers(const Facts& facts, const PoolFact& pool) {
   WorkerCount count;
   for (const ProcessId worker : pool.workers) {
     const ThreadId main = main_thread(facts, worker);
     if (!facts.processes[worker.index].captured || !main.known()) continue;
-    ++(gets_next_item(facts, main) ? count.idle : count.busy);
+    ++(gets_next_task(facts, main) ? count.idle : count.busy);
   }
   count.unseen = pool.pids.size() - std::min(pool.pids.size(), count.idle + count.busy);
   return count;
 }
 
 void settle_pools(Facts& facts) {
+  if (!has_side_cars(facts)) return;
   for (ResourceFact& resource : facts.resources) {
     if (!resource.pool || resource.pool->missing == 0 || is_orphaned(resource)) continue;
     const WorkerCount count = count_workers(facts, *resource.pool);

@@ -16,8 +16,8 @@ struct WorkerCount {
 };
 WorkerCount count_workers(const Facts& facts, const PoolFact& pool);
 
-// Where all workers of a pool are here and wait for work, what is missing comes from nobody: its
-// results become orphans. Before anything is concluded.
+// Where all workers of a pool are here, at one moment, and wait for work, what is missing comes
+// from nobody: its results become orphans. Before anything is concluded.
 void settle_pools(Facts& facts);
 
 // A queue's own thread (_feed) with nothing to write: whoever waits for the queue waits for a put.

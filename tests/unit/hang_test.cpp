@@ -122,6 +122,9 @@ TEST_CASE("nobody is left to signal", "[hang]") {
     const Analysis analysis = diagnosed_tree(lost);
     CHECK(analysis.findings.at(0).confidence == Confidence::hypothesis);
     CHECK(contains(story_of(analysis), "handles SIGUSR1 in Python"));
+    process.python_handlers = {"SIGTERM"};
+    lost.at(lost.orders).implementation = "threading.Event";  // which such handlers set
+    CHECK(diagnosed_tree(lost).findings.at(0).confidence == Confidence::hypothesis);
   }
   SECTION("a timer's thread waits with a timeout") {
     const ThreadId timer = lost.thread("timer");

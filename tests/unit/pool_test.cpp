@@ -14,7 +14,16 @@ struct Pool : Tree {
   ThreadId workers[2] = {thread_of(first, "first"), thread_of(second, "second")};
   ResourceId result = lock("AsyncResult", WaitKind::future, "multiprocessing.pool.AsyncResult");
 
+  const std::string library = "/usr/lib/python3.11/multiprocessing/";
+  std::string caller = "worker", file = "pool.py";  // of the second's get()
+
   Pool() {
+    for (std::uint32_t p = 0; p < 4; ++p) {  // of one child more than the workers
+      InputFact input;
+      input.kind = InputKind::sidecar;
+      input.process = {p};
+      facts().inputs.push_back(input);
+    }
     waits(main, result);
     stack(main, {python_frame("collect", "/src/app.py", 12)});
     orphans(result, "no_owner");
@@ -23,11 +32,12 @@ struct Pool : Tree {
     idle(1);
   }
   void idle(std::size_t i) {
+    busy(i);
     const ResourceId queue = lock("queue " + std::to_string(i), WaitKind::pipe, "");
     waits_in(workers[i], queue, "read");
     at(workers[i]).state = ThreadState::idle;
-    stack(workers[i],
-          {python_frame("SimpleQueue.get", "/usr/lib/python3.11/multiprocessing/queues.py", 365)});
+    stack(workers[i], {python_frame("SimpleQueue.get", library + "queues.py", 365),
+                       python_frame(caller, library + file, 114)});
   }
   void busy(std::size_t i) {
     at(workers[i]).wait.reset();
@@ -54,6 +64,16 @@ TEST_CASE("a result that no worker of its pool has in hand", "[pool]") {
     pool.at(pool.result).pool->workers.pop_back();
     CHECK(patterns_of(diagnosed_tree(pool)).empty());
   }
+  SECTION("the cores were taken one after the other") {
+    pool.facts().inputs.clear();
+    CHECK(patterns_of(diagnosed_tree(pool)).empty());
+  }
+  SECTION("one is in a task that gets from a queue") {
+    pool.caller = "consume";
+    pool.file = "../app.py";
+    pool.idle(1);
+    CHECK(patterns_of(diagnosed_tree(pool)).empty());
+  }
   SECTION("nothing is missing") {
     pool.at(pool.result).pool->missing = 0;
     CHECK(patterns_of(diagnosed_tree(pool)).empty());
@@ -70,6 +90,10 @@ TEST_CASE("a result of a pool that had to replace a worker", "[pool]") {
     pool.at(pool.result).pool->workers.pop_back();
     CHECK(pool.sure() == Confidence::likely);
     CHECK(contains(story_of(diagnosed_tree(pool)), "only their cores tell"));
+  }
+  SECTION("the cores were taken one after the other") {
+    pool.facts().inputs.clear();
+    CHECK(pool.sure() == Confidence::likely);
   }
   SECTION("both are at work") {
     pool.busy(0);
@@ -92,6 +116,15 @@ TEST_CASE("a pool whose thread for results has ended", "[pool]") {
   REQUIRE(patterns_of(analysis) == Words{"lost-wakeup"});
   CHECK(analysis.findings[0].confidence == Confidence::very_likely);
   CHECK(contains(analysis.findings[0].headline, "no longer takes results"));
+}
+
+TEST_CASE("a pool that was terminated", "[pool]") {
+  Pool pool;
+  pool.orphans(pool.result, "pool_terminated");
+  const Analysis analysis = diagnosed_tree(pool);
+  REQUIRE(patterns_of(analysis) == Words{"lost-wakeup"});
+  CHECK(contains(analysis.findings[0].headline, "was terminated"));
+  CHECK(contains(analysis.findings[0].advice.front().text, "with block"));
 }
 
 }  // namespace

@@ -243,8 +243,6 @@ std::string loop_type(const Objects& objects, Addr loop) {
   return module_of_class(objects, loop).starts_with("uvloop") ? "uvloop." + name : name;
 }
 
-// BaseEventLoop keeps these in its dict. uvloop's keeps them in C: its deque is found among the
-// words of the object.
 // selectors.EpollSelector._fd_to_key (Lib/selectors.py, 3.6 to 3.15).
 static std::optional<std::uint64_t> count_files(const Objects& objects, Addr selector) {
   const auto files = objects.find_attribute(selector, "_fd_to_key");
@@ -255,6 +253,8 @@ static std::optional<std::uint64_t> count_files(const Objects& objects, Addr sel
   return count;
 }
 
+// BaseEventLoop keeps these in its dict. uvloop's keeps them in C: its deque is found among the
+// words of the object.
 void fill_loop(const Objects& objects, const Pthreads& pthreads, EventLoop& loop) {
   if (loop.native()) {
     for (const Addr word : words_of(objects, loop.at)) {

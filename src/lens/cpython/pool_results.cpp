@@ -3,6 +3,7 @@
 // tells nobody. What shows it afterwards are the workers' numbers, which are given in turn. And
 // results are taken by one thread of the pool's own, which an exception ends.
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "base/text.hpp"
@@ -47,7 +48,8 @@ std::optional<std::int64_t> number_of(const Objects& objects, Addr process) {
   const auto numbers = identity ? read_items(objects, *identity, 64) : std::vector<Addr>{};
   const auto number = numbers.empty() ? Read<std::int64_t>(tl::unexpect, Fault{})
                                       : objects.read_int(numbers.back());
-  return number ? std::optional(*number) : std::nullopt;
+  constexpr std::int64_t most = INT32_MAX;  // far more than processes can be made
+  return number && *number > 0 && *number < most ? std::optional(*number) : std::nullopt;
 }
 
 // Threads that stand in for processes (ThreadPool) have no process behind them and die with all.
@@ -155,26 +157,52 @@ std::string listed(const std::vector<Worker>& workers) {
 
 enum class Handler : std::uint8_t { idle, busy, ended };
 
-// One of the pool's own threads: asleep in the reads of this file, at work, or not there at all.
-Handler look_at_handler(const LensContext& context, std::string_view function, Addr pool,
-                        std::string_view attribute, std::string_view asleep_in) {
+struct HandlerPlan {
+  std::string_view attribute, function;   // of the pool; of its thread
+  std::string_view file;                  // of the frames that sleep
+  std::array<std::string_view, 4> calls;  // those frames' functions: no others may be there
+};
+constexpr HandlerPlan takes_results{"_result_handler",
+                                    "_handle_results",
+                                    "/connection.py",
+                                    {"_recv", "_recv_bytes", "recv_bytes", "recv"}};
+// With the queue in C, or in Python (to 3.6).
+constexpr HandlerPlan gives_tasks{"_task_handler", "_handle_tasks", "", {}};
+constexpr HandlerPlan gives_tasks_36{
+    "_task_handler", "_handle_tasks", ".py", {"wait", "get", "get", "get"}};
+
+// Asleep in the calls of the plan and nothing else, right below the thread's own function.
+bool rests(const LensContext& context, const PyThread& state, const HandlerPlan& plan) {
+  bool own = true, reached = false;
+  std::size_t count = 0;
+  each_frame(state, [&](const PythonFrame& frame, std::size_t) {
+    const std::string_view name = last_part(frame.code->name);
+    reached = name == plan.function;
+    const bool first = count++ == 0;
+    own = own && (reached || (std::ranges::find(plan.calls, name) != plan.calls.end() &&
+                              frame.code->file.ends_with(plan.file) && !plan.file.empty() &&
+                              (!first || name == plan.calls.front())));
+    return own && !reached;
+  });
+  if (!own || !reached || (count == 1 && !plan.file.empty())) return false;
+  const SystemCall& call = context.native.calls[*state.core_thread];
+  const auto& wait = context.ledger.thread(context.view.thread_id(*state.core_thread)).wait;
+  constexpr std::int64_t read = 0;
+  const bool reads = plan.attribute == takes_results.attribute;
+  return call.state == CallState::asleep && call.number == (reads ? read : call_futex) &&
+         !(wait && wait->kind == WaitKind::gil);
+}
+
+// One of the pool's own threads: asleep, at work, or not there at all.
+Handler look_at_handler(const LensContext& context, Addr pool, const HandlerPlan& plan) {
   const Objects& objects = context.objects();
-  const auto thread = objects.find_attribute(pool, attribute);
+  const auto thread = objects.find_attribute(pool, plan.attribute);
   const auto ident = thread ? find_number(objects, *thread, "_ident") : std::nullopt;
   if (!ident) return Handler::busy;
   for (const Interpreter& interpreter : context.runtime().interpreters) {
     for (const PyThread& state : interpreter.threads) {
-      if (state.ident != static_cast<std::uint64_t>(*ident) || !state.core_thread) continue;
-      const PythonFrame* innermost = nullptr;
-      bool own = false;
-      each_frame(state, [&](const PythonFrame& frame, std::size_t index) {
-        if (innermost == nullptr) innermost = &frame;
-        own = own || last_part(frame.code->name) == function;
-        return !own && index < 16;
-      });
-      if (innermost == nullptr) return Handler::busy;  // begins, or ends
-      if (!own) continue;
-      return innermost->code->file.ends_with(asleep_in) ? Handler::idle : Handler::busy;
+      if (state.ident == static_cast<std::uint64_t>(*ident) && state.core_thread)
+        return rests(context, state, plan) ? Handler::idle : Handler::busy;
     }
   }
   const bool lives =
@@ -182,16 +210,16 @@ Handler look_at_handler(const LensContext& context, std::string_view function, A
   return lives ? Handler::busy : Handler::ended;
 }
 
-Handler result_handler(const LensContext& context, Addr pool) {
-  return look_at_handler(context, "_handle_results", pool, "_result_handler", "/connection.py");
+bool task_handler_idles(const LensContext& context, Addr pool) {
+  return look_at_handler(context, pool, gives_tasks) == Handler::idle ||
+         look_at_handler(context, pool, gives_tasks_36) == Handler::idle;
 }
 
-// With the queue in C, or in Python (to 3.7).
-bool task_handler_idles(const LensContext& context, Addr pool) {
-  const auto in = [&](std::string_view file) {
-    return look_at_handler(context, "_handle_tasks", pool, "_task_handler", file) == Handler::idle;
-  };
-  return in("/pool.py") || in("/threading.py");
+// Pool._state: a word from 3.8 on, before a number.
+bool was_terminated(const Objects& objects, Addr pool) {
+  constexpr std::int64_t terminate = 2;
+  return find_text(objects, pool, "_state") == "TERMINATE" ||
+         find_number(objects, pool, "_state") == terminate;
 }
 
 struct Loss {
@@ -201,13 +229,18 @@ struct Loss {
 
 Loss loss_of_workers(const Workers& workers, std::uint64_t died) {
   const std::string count = "at least " + counted(died, "worker");
-  return {"worker_died", "a worker of the pool has died, and what it had in hand comes from nobody",
-          "the pool's workers have the numbers " + listed(workers.all) +
-              ", which are given in turn: " + count + (died == 1 ? " was" : " were") +
-              " replaced, and this pool replaces only those that died"};
+  return {
+      "worker_died", "a worker of the pool has died, and what it had in hand comes from nobody",
+      "the pool's workers have the numbers " + listed(workers.all) +
+          ", which are given in turn: " + count + (died == 1 ? " was" : " were") +
+          " replaced, unless other processes were made between them; this pool replaces only those "
+          "that died"};
 }
 
-Loss loss_of_handler() {
+Loss loss_of_handler(bool terminated) {
+  if (terminated)
+    return {"pool_terminated", "the pool was terminated: nobody does its work any more",
+            "Pool._state is TERMINATE, and its threads have ended"};
   return {"handler_ended",
           "the pool's own thread that takes results from its workers does not run: nobody hands "
           "them on",
@@ -216,8 +249,8 @@ Loss loss_of_handler() {
 
 std::optional<Loss> find_loss(const LensContext& context, const Sleeper& sleeper, Addr pool,
                               const Workers& workers) {
-  const Handler results = result_handler(context, pool);
-  if (results == Handler::ended) return loss_of_handler();
+  const Handler results = look_at_handler(context, pool, takes_results);
+  if (results == Handler::ended) return loss_of_handler(was_terminated(context.objects(), pool));
   if (results != Handler::idle || !task_handler_idles(context, pool)) return std::nullopt;
   const std::uint64_t died = count_replaced(workers, numbers_in_use(context, sleeper));
   if (died == 0) return std::nullopt;
@@ -228,7 +261,7 @@ std::optional<Loss> find_loss(const LensContext& context, const Sleeper& sleeper
 // Only where the pool's own threads idle: then all work is with the workers, and all results that
 // they gave have been taken.
 std::optional<PoolFact> fact_of(const LensContext& context, Addr pool, const Workers& workers) {
-  if (workers.renewed || result_handler(context, pool) != Handler::idle ||
+  if (workers.renewed || look_at_handler(context, pool, takes_results) != Handler::idle ||
       !task_handler_idles(context, pool))
     return std::nullopt;
   constexpr std::uint64_t most = 1'000'000'000;

@@ -114,6 +114,12 @@ static Inside find_all_inside(const LensContext& context, ResourceId id, InPlace
   return inside;
 }
 
+static bool has_signal_frame(const LensContext& context, const Walk& walk) {
+  return std::ranges::any_of(walk.frames, [&](const WalkFrame& frame) {
+    return context.view.threads.rules.row(frame.row).signal_frame;
+  });
+}
+
 // Of several threads inside nobody can be named: there are many arenas, and a lock is not taken all
 // the time that a function runs.
 static void settle_holder(const LensContext& context, ResourceId id, const Inside& inside,
@@ -122,7 +128,12 @@ static void settle_holder(const LensContext& context, ResourceId id, const Insid
     name_holder(context, inside.waiting.front(), id, true, place);
   if (inside.waiting.empty() && inside.others.size() == 1)
     name_holder(context, inside.others.front(), id, false, place);
-  if (inside.waiting.empty() && inside.others.empty()) blame_fork(context, id, locks, place);
+  // Another function of the same lock may stand below a signal's handler.
+  const bool interrupted = std::ranges::any_of(context.view.threads.walks, [&](const Walk& walk) {
+    return has_signal_frame(context, walk);
+  });
+  if (inside.waiting.empty() && inside.others.empty() && !interrupted)
+    blame_fork(context, id, locks, place);
 }
 
 void find_arena_holder(const LensContext& context, ResourceId id) {
@@ -140,7 +151,14 @@ void find_library_holder(const LensContext& context, ResourceId id) {
     if (without_underscores(context.symbol_of(first, f)).starts_with("lll_lock_wait"))
       function = context.symbol_of(first, f + 1);
   }
-  if (function.empty()) return;
+  // Objects of the library's (a DIR, a thread's block) have locks of their own, which other
+  // functions take as well; exit's is free while handlers run.
+  const ResourceFact& lock = context.ledger.resource(id);
+  const Module* home =
+      lock.at.empty() ? nullptr : context.view.modules.find(lock.at.front().address);
+  if (function.empty() || home == nullptr || !is_c_library_file(home->name()) ||
+      without_underscores(function).starts_with("run_exit_handlers"))
+    return;
   const std::string place = std::string(without_underscores(function)) + "()";
   settle_holder(context, id, find_all_inside(context, id, in_function, function),
                 "the C library's own locks", place);

@@ -63,8 +63,11 @@ Caller caller_of(const LensContext& context, std::size_t i, std::size_t frame) {
 bool is_libc_frame(const View& view, std::size_t core_thread, std::size_t frame) {
   const Module* module =
       view.threads.rules.row(view.threads.walks[core_thread].frames[frame].row).module;
-  return module != nullptr && starts_with_any(module->name(), {"libc.so", "libc-2", "libpthread",
-                                                               "ld-linux", "ld-2.", "ld-musl"});
+  return module != nullptr && is_c_library_file(module->name());
+}
+
+bool is_c_library_file(std::string_view name) {
+  return starts_with_any(name, {"libc.so", "libc-2", "libpthread", "ld-linux", "ld-2.", "ld-musl"});
 }
 
 bool is_malloc_function(std::string_view symbol) {

@@ -43,6 +43,8 @@ struct LensContext {
 
 // A frame of the C library or the dynamic loader.
 bool is_libc_frame(const View& view, std::size_t core_thread, std::size_t frame);
+// A file of the C library, by its name.
+bool is_c_library_file(std::string_view name);
 
 // What a futex stands for.
 struct Object {

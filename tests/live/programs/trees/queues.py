@@ -228,6 +228,37 @@ def pool_first() -> None:
         pool.map(die_in_first, range(6), 1)  # mark: wait for the others
 
 
+def set_items(items) -> None:
+    global shared_items
+    shared_items = items
+    pool_site()
+
+
+def take_items(_number: int) -> None:
+    while True:
+        shared_items.get()
+
+
+def pool_consume() -> None:
+    """Healthy: the tasks of a pool take items from a queue of the program's own."""
+    items = context.Queue()
+    tree.ready("none", "none", 3)
+    with context.Pool(2, initializer=set_items, initargs=(items,)) as pool:
+        tree.site("parent", "futex", "wait for consumers")
+        pool.map(take_items, range(2))  # mark: wait for consumers
+
+
+def pool_left() -> None:
+    """A result is asked for when the pool's with block has been left."""
+    tree.edge("parent", "future")
+    tree.ready("lost-wakeup", "hang", 1)
+    with context.Pool(2) as pool:
+        later = pool.map_async(time.sleep, [3600])
+        time.sleep(0.3)
+    tree.site("parent", "futex", "wait when left")
+    later.get()  # mark: wait when left
+
+
 def refuse(_result) -> None:
     raise ValueError("not this one")
 
@@ -301,4 +332,5 @@ tree.run({"orphaned_semaphore": orphaned_semaphore, "undrained": undrained, "ali
           "pipe_cycle": pipe_cycle, "answering": answering, "exit_child": exit_child,
           "pool_idle": pool_idle, "pool_killed": pool_killed, "pool_renewed": pool_renewed,
           "pool_joined": pool_joined, "pool_closing": pool_closing,
-          "pool_first": pool_first, "pool_callback": pool_callback, "pool_two": pool_two})
+          "pool_first": pool_first, "pool_consume": pool_consume, "pool_left": pool_left,
+          "pool_callback": pool_callback, "pool_two": pool_two})

@@ -367,6 +367,23 @@ def loop_lone() -> None:
     run_loop(main())
 
 
+def loop_polls() -> None:
+    """A callback polls while a task is due: its loop is blocked, and nobody failed to wake it."""
+    async def main() -> None:
+        items = asyncio.Queue()
+        asyncio.ensure_future(consume(items))
+        await asyncio.sleep(0)
+        items.put_nowait("item")
+        select.select([near], [], [])  # mark: poll in the loop
+
+    tree.edge("main", "socket|io")
+    tree.ready("blocked-holder", "hang", 1)
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    tree.site("main", "pselect6", "run the polling loop")
+    loop.run_until_complete(main())  # mark: run the polling loop
+
+
 def loop_parked() -> None:
     """Healthy: a coroutine that waits for the end, as programs park."""
     async def main() -> None:
@@ -395,5 +412,5 @@ tree.run({"exit_worker": exit_worker, "exit_pool": exit_pool, "exit_server": exi
           "hold_short": hold_short, "run_child": run_child, "gil_pipe": gil_pipe, "alone": alone,
           "join_held": join_held, "forked": forked,
           "signal_worker": signal_worker, "timed_ring": timed_ring, "self_answer": self_answer,
-          "loop_unwoken": loop_unwoken, "loop_lone": loop_lone, "loop_parked": loop_parked,
+          "loop_unwoken": loop_unwoken, "loop_lone": loop_lone, "loop_parked": loop_parked, "loop_polls": loop_polls,
           "loop_server": loop_server})
