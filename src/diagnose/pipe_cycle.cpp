@@ -149,6 +149,12 @@ Finding alone(const Scene& scene, const Ring& ring) {
   finding.story.push_back(
       {"No other process here has the other end open, and every thread of its own waits, too.",
        {}});
+  // A child that fork made has its parent's ends: without the parent nobody knows who else has
+  // them.
+  const ProcessId own = scene.thread(ring.steps.front().thread).process;
+  const ProcessId parent = scene.facts.processes[own.index].parent;
+  if (!parent.known() || !scene.facts.processes[parent.index].captured)
+    finding.confidence = std::min(finding.confidence, Confidence::likely);
   const auto& wait = scene.thread(ring.steps.front().thread).wait;
   const bool network = is_network(scene, ring.steps.front().thread);
   finding.advice = {
