@@ -308,8 +308,42 @@ def a_stopped_process_stays_stopped(bench: Bench) -> Problems:
         wait_until(lambda: state_of(pid) == "T")
         problems = wrong_code(capture(bench, truth["pid"], "--tree", "-o", folder), 0)
         problems += differing("state", state_of(pid), "T")
+        report = bench.report(*(os.path.join(folder, name) for name in sorted(os.listdir(folder))))
+        stopped = [thread["tid"] for thread in report["threads"] if thread.get("stopped")]
+        problems += differing("stopped threads", pid in stopped, True)
+        problems += differing("others stopped", truth["pid"] in stopped, False)
+        problems += differing("notes", [note["text"].split(" (")[0] for note in report["notes"]
+                                        if note["code"] == "process-stopped"],
+                              ["a signal has stopped process %d" % pid])
         os.kill(pid, signal.SIGCONT)
         return problems + standing_still(truth)
+
+
+LOSES_A_CHILD = """
+import os, time
+child = os.fork()
+if child == 0:
+    os.kill(os.getpid(), 9)
+print(child, flush=True)
+time.sleep(600)
+"""
+
+
+@check
+def a_child_that_a_signal_ended(bench: Bench) -> Problems:
+    needs_gdb()
+    folder = output(bench)
+    with subprocess.Popen([SYSTEM_PYTHON, "-c", LOSES_A_CHILD], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        wait_until(lambda: state_of(child) == "Z")
+        problems = wrong_code(capture(bench, process.pid, "-o", folder), 0)
+        process.kill()
+    report = bench.report(os.path.join(folder, "core.%d.zst" % process.pid))
+    told = [note["text"] for note in report["notes"] if note["code"] == "child-ended"]
+    if len(told) != 1 or "child %d of process %d was ended by SIGKILL" % (child, process.pid) not in told[0]:
+        problems.append("told of the child: %r" % told)
+    return problems
 
 
 @check
